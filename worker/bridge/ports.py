@@ -1,0 +1,74 @@
+"""What the bridge needs of the world. The adapters fit these shapes; `app` puts them together."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from worker.core.delivery import Delivery
+from worker.core.outcome import FlowOutcome, Indeterminate, Unavailable
+from worker.core.redelivery import Copy
+from worker.core.reply import Reply
+from worker.core.request import Call
+from worker.core.settlement import Settled, Settlement
+
+
+class Lane(Protocol):
+    """One receiver of the request queue. One task owns it: no two of its methods ever run at once.
+
+    `open`, `receive` and `renew_lock` raise `BusUnreachable` or `Misconfigured`; afterwards the lane must be
+    opened again. What was received before stays settleable through the new link while its lock lives.
+    """
+
+    async def open(self) -> None: ...
+
+    async def receive(self, *, most: int, wait_s: float) -> list[Delivery]:
+        """At most `most`; as soon as one is there when `most` is 1; [] after about `wait_s`. Never cancelled.
+
+        The broker may still deliver up to `credit` more: that many slots must be kept free.
+        """
+        ...
+
+    @property
+    def credit(self) -> int:
+        """Deliveries that the broker may still send on what was asked so far."""
+        ...
+
+    async def settle(self, batch: Sequence[tuple[Delivery, Settlement]]) -> list[Settled]:
+        """One result each, in order. Never raises for the broker's sake; never cut by cancellation."""
+        ...
+
+    async def renew_lock(self, delivery: Delivery) -> float | None:
+        """The new end of the lock on the loop's clock; None when it is lost."""
+        ...
+
+    async def close(self) -> None:
+        """Everything received but not handed out goes back to the queue, at no delivery count. Never raises."""
+        ...
+
+
+class FlowCall(Protocol):
+    async def run(self) -> FlowOutcome:
+        """Every attempt that the call's deadline and the flow's limits allow. Raises nothing but cancellation."""
+        ...
+
+    def cut_short(self, why: str) -> Unavailable | Indeterminate:
+        """What is known after `run` was cancelled: whether a run may have started."""
+        ...
+
+
+class Flows(Protocol):
+    def start(self, call: Call) -> FlowCall: ...
+
+
+class Replies(Protocol):
+    async def publish(self, reply: Reply, *, until: float) -> str | None:
+        """None once the broker has accepted it; else why it can't be delivered: refused for good, or `until` passed.
+
+        Repeats as often as it takes; a repeat is the same message to duplicate detection.
+        """
+        ...
+
+
+class Redeliveries(Protocol):
+    async def schedule(self, copy: Copy, *, until: float) -> str | None:
+        """Put a copy on the request queue for later; None once accepted, else why not."""
+        ...

@@ -1,0 +1,105 @@
+"""How a request can end for its caller (contract, section 6)."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+
+class Outcome(StrEnum):
+    ANSWERED = "answered"
+    REFUSED = "refused"
+    UNAVAILABLE = "unavailable"
+    INDETERMINATE = "indeterminate"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+
+
+class Reason(StrEnum):
+    """Dead-letter reasons; operators filter by them, so they are never renamed."""
+
+    MALFORMED = "Malformed"
+    TRUNCATED = "Truncated"
+    UNROUTABLE = "Unroutable"
+    RETURN_ADDRESS_NOT_ALLOWED = "ReturnAddressNotAllowed"
+    RETURN_ADDRESS_INVALID = "ReturnAddressInvalid"
+    TOO_LARGE = "TooLarge"
+    EXPIRED = "Expired"
+    REPLY_UNDELIVERABLE = "ReplyUndeliverable"
+    FLOW_REFUSED = "FlowRefused"
+    FLOW_UNAVAILABLE = "FlowUnavailable"
+    FLOW_INDETERMINATE = "FlowIndeterminate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowBody:
+    """A body that a flow's run wrote, byte for byte."""
+
+    content: bytes
+    content_type: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """The run answered 2xx."""
+
+    http_status: int
+    body: FlowBody
+    run_id: str | None
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Trying again won't change it. `body` is set when the run itself said so; `code` is the trigger's error code."""
+
+    http_status: int | None
+    detail: str
+    attempts: int
+    body: FlowBody | None = None
+    run_id: str | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unavailable:
+    """The flow surely did not run. `attempts` is 0 when it was never called (open circuit, no token)."""
+
+    detail: str
+    attempts: int
+    http_status: int | None = None
+    retry_after_s: float | None = None
+    code: str | None = None
+    circuit_open: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Indeterminate:
+    """The flow may have run; no whole answer arrived."""
+
+    detail: str
+    attempts: int
+    http_status: int | None = None
+    run_id: str | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expired:
+    """The deadline passed, or too little time was left, before the flow was called."""
+
+    detail: str
+    code: str | None = None
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """The request itself is wrong; `reason` is also its dead-letter reason."""
+
+    reason: Reason
+    detail: str
+    attempts: int = 0
+
+
+FlowOutcome: TypeAlias = Answered | Refused | Unavailable | Indeterminate | Expired
+RequestOutcome: TypeAlias = FlowOutcome | Rejected

@@ -1,0 +1,70 @@
+"""A delivery that was understood, and the call made of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from worker.core.delivery import PropertyValue
+from worker.core.flow_spec import FlowSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnAddress:
+    """Where the answer goes: a reply queue of the allow-list and a session of at most 128 characters."""
+
+    queue: str
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneWay:
+    """The sender asked for no answer."""
+
+
+Destination: TypeAlias = ReturnAddress | OneWay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFacts:
+    """What routing may look at of a Dataverse event; None where the body doesn't say."""
+
+    message: str | None = None
+    table: str | None = None
+    stage: int | None = None
+    mode: int | None = None
+    depth: int | None = None
+    organization: str | None = None
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A decoded request. `timeout_s` is the property `timeout-s`; `event` is None for a body that isn't Dataverse's."""
+
+    request_id: str
+    idempotency_key: str
+    correlation_id: str | None
+    body: bytes
+    content_type: str | None
+    subject: str | None
+    properties: Mapping[str, PropertyValue]
+    event: EventFacts | None
+    is_truncated: bool
+    flow_name: str | None
+    timeout_s: float | None
+    reply_ttl_s: float | None
+    trace: Mapping[str, str]  # traceparent, tracestate, Diagnostic-Id, where ASCII
+    delivery_attempt: int  # earlier scheduled redeliveries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request to one flow. `deadline` is on the loop's clock; None: bounded by its attempts alone."""
+
+    flow: FlowSpec
+    request_id: str
+    idempotency_key: str
+    body: bytes
+    content_type: str
+    trace: Mapping[str, str]
+    deadline: float | None

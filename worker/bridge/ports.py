@@ -6,7 +6,7 @@ from typing import Protocol
 from worker.core.delivery import Delivery
 from worker.core.outcome import FlowOutcome, Indeterminate, Unavailable
 from worker.core.redelivery import Copy
-from worker.core.reply import Reply
+from worker.core.reply import Reply, Undelivered
 from worker.core.request import Call
 from worker.core.settlement import Settled, Settlement
 
@@ -60,7 +60,7 @@ class Flows(Protocol):
 
 
 class Replies(Protocol):
-    async def publish(self, reply: Reply, *, until: float) -> str | None:
+    async def publish(self, reply: Reply, *, until: float) -> Undelivered | None:
         """None once the broker has accepted it; else why it can't be delivered: refused for good, or `until` passed.
 
         Repeats as often as it takes; a repeat is the same message to duplicate detection.
@@ -69,6 +69,6 @@ class Replies(Protocol):
 
 
 class Redeliveries(Protocol):
-    async def schedule(self, copy: Copy, *, until: float) -> str | None:
+    async def schedule(self, copy: Copy, *, until: float) -> Undelivered | None:
         """Put a copy on the request queue for later; None once accepted, else why not."""
         ...

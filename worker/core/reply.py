@@ -17,3 +17,11 @@ class Reply:
     content_type: str | None
     time_to_live_s: float
     properties: Mapping[str, str | int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undelivered:
+    """Why a reply or a copy didn't get onto its queue: refused for good, or not accepted in time."""
+
+    detail: str
+    is_too_large: bool = False  # above the queue's size limit: a shorter one would be taken

@@ -1,9 +1,24 @@
-"""Copies of a one-way request that wait on the queue for their next try (contract, section 4)."""
+"""Copies of a one-way request that wait on the queue for their next try (contract, sections 4 and 7.6)."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from worker.core.delivery import Delivery, PropertyValue
+from worker.core.outcome import Indeterminate, Unavailable
+from worker.core.request import Request
+
+REQUEST_ID = "request-id"
+DELIVERY_ATTEMPT = "delivery-attempt"
+FIRST_ENQUEUED = "first-enqueued"  # epoch milliseconds, the broker's clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedeliverySpec:
+    """`delays_s`: before the first, second, … further try; none: a failed request is dead-lettered at once."""
+
+    delays_s: tuple[float, ...]
+    max_age_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,3 +30,77 @@ class Copy:
     properties: Mapping[str, PropertyValue]
     time_to_live_s: float | None
     delay_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoFurtherTry:
+    why: str
+
+
+def plan_copy(
+    outcome: Unavailable | Indeterminate,
+    request: Request,
+    delivery: Delivery,
+    spec: RedeliverySpec,
+    *,
+    deadline: float | None,
+    now: float,
+    draw: float,
+) -> Copy | NoFurtherTry:
+    """`deadline` and `now` are on the loop's clock; `draw` is uniform in [0, 1).
+
+    Waiting for an open circuit is not a try: it leaves `delivery-attempt` as it is and ends by age alone.
+    """
+    if not spec.delays_s:
+        return NoFurtherTry(why="redelivery is off (redelivery_s is empty)")
+    attempt = request.delivery_attempt
+    if isinstance(outcome, Unavailable) and outcome.circuit_open:
+        delay_s = (outcome.retry_after_s or 1.0) * (1.0 + 0.2 * draw)
+    elif attempt < len(spec.delays_s):
+        delay_s = max(spec.delays_s[attempt], _asked_delay_s(outcome))
+        attempt += 1
+    else:
+        return NoFurtherTry(why=f"all {len(spec.delays_s) + 1} tries are spent")
+    age_s = _age_s(delivery, now)
+    if age_s + delay_s > spec.max_age_s:
+        return NoFurtherTry(why=f"it is {age_s:.0f} s old and may wait {spec.max_age_s:g} s in all (max_age_s)")
+    left_s = _time_to_live_left_s(delivery, now)
+    if (deadline is not None and now + delay_s >= deadline) or (left_s is not None and delay_s >= left_s):
+        return NoFurtherTry(why=f"the next try, in {delay_s:.0f} s, would come after its time is over")
+    return Copy(
+        original=delivery,
+        message_id=_copy_id(request.request_id, delivery),
+        properties={
+            **delivery.properties,
+            REQUEST_ID: request.request_id,
+            DELIVERY_ATTEMPT: attempt,
+            FIRST_ENQUEUED: _first_enqueued_ms(delivery),
+        },
+        time_to_live_s=None if left_s is None else left_s - delay_s,
+        delay_s=delay_s,
+    )
+
+
+def _asked_delay_s(outcome: Unavailable | Indeterminate) -> float:
+    return (outcome.retry_after_s or 0.0) if isinstance(outcome, Unavailable) else 0.0
+
+
+def _first_enqueued_ms(delivery: Delivery) -> int:
+    kept = delivery.properties.get(FIRST_ENQUEUED)
+    return kept if isinstance(kept, int) and not isinstance(kept, bool) else delivery.enqueued_time_ms
+
+
+def _age_s(delivery: Delivery, now: float) -> float:
+    earlier_s = max(0.0, (delivery.enqueued_time_ms - _first_enqueued_ms(delivery)) / 1000)
+    return earlier_s + max(0.0, now - delivery.enqueued_at)
+
+
+def _time_to_live_left_s(delivery: Delivery, now: float) -> float | None:
+    if delivery.time_to_live_s is None:
+        return None
+    return delivery.time_to_live_s - max(0.0, now - delivery.enqueued_at)
+
+
+def _copy_id(request_id: str, delivery: Delivery) -> str:
+    """Differs from every earlier id of the request, but not when the same delivery is copied once more."""
+    return hashlib.sha256(f"copy\0{request_id}\0{delivery.sequence_number}".encode()).hexdigest()[:32]

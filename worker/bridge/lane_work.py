@@ -1,0 +1,231 @@
+"""One lane's task: receive ⇄ settle ⇄ renew, one at a time, because a receiver bears no two users at once.
+
+A caller never waits for a settlement: its reply is out before. A settlement may wait for the receive that is under
+way, so a lane with work in hand receives in short steps.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from worker.bridge.leash import CutReason
+from worker.bridge.observed import Observed
+from worker.bridge.ports import Lane
+from worker.bridge.process import Bridge
+from worker.bridge.slot import Slot
+from worker.bridge.slots import Slots
+from worker.core.delivery import Delivery
+from worker.core.failures import BusFailure, Misconfigured
+from worker.core.settlement import LeaveLocked, Settled, Settlement
+
+_IDLE_WAIT_S: Final = 0.5  # how long a stop may go unnoticed by a lane without work
+_BUSY_WAIT_S: Final = 0.05  # how long a settlement may wait for the receive under way
+_SETTLED_AT_ONCE: Final = 8  # more on one connection turn into a convoy: 200 at once settled nothing
+_SETTLE_AGAIN_S: Final = 0.5
+_RENEWED_AT: Final = 0.5  # of a lock's life
+_FIRST_PAUSE_S: Final = 0.2
+_LONGEST_PAUSE_S: Final = 2.0  # so that the worker is back within 3 s of the broker
+_LONGEST_PAUSE_MISCONFIGURED_S: Final = 15.0
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneFacts:
+    is_receiving: bool
+    in_flight: int
+    failure: str | None  # why it isn't receiving
+
+
+class LaneWork:
+    """Owns its lane: nobody else touches it. `stop` ends the receiving, not what is in flight."""
+
+    def __init__(self, lane: Lane, *, bridge: Bridge, slots: Slots, observe: Callable[[Observed], None]) -> None:
+        self._lane = lane
+        self._bridge = bridge
+        self._slots = slots
+        self._observe = observe
+        self._wake = asyncio.Event()
+        self._is_stopping = False
+        self._is_open = False
+        self._failure: str | None = None
+        self._permits = 0  # slots kept free for what the broker may still send
+        self._in_flight: set[Slot] = set()
+        self._ended: list[Slot] = []
+
+    @property
+    def facts(self) -> LaneFacts:
+        return LaneFacts(
+            is_receiving=self._is_open and not self._is_stopping,
+            in_flight=len(self._in_flight),
+            failure=self._failure,
+        )
+
+    def stop(self) -> None:
+        self._is_stopping = True
+        self._wake.set()
+
+    def cut(self, reason: CutReason) -> None:
+        for slot in self._in_flight:
+            slot.leash.cut(reason)
+
+    async def run(self) -> None:
+        """Returns after `stop`, when everything in flight has been settled."""
+        failures = 0
+        async with asyncio.TaskGroup() as work:
+            while not self._is_done:
+                try:
+                    await self._lane.open()
+                    self._opened()
+                    failures = 0
+                    await self._serve(work)
+                except BusFailure as failure:
+                    self._failed(failure)
+                    await self._pause(failure, failures)
+                    failures += 1
+            self._is_open = False
+            await self._lane.close()
+            self._keep_permits(0)
+
+    @property
+    def _is_done(self) -> bool:
+        return self._is_stopping and not self._in_flight
+
+    def _opened(self) -> None:
+        if self._failure is not None:
+            _log.info("lane_recovered")
+        self._is_open, self._failure = True, None
+
+    def _failed(self, failure: BusFailure) -> None:
+        if str(failure) != self._failure:
+            _log.warning("lane_failed", failure=str(failure), kind=type(failure).__name__)
+        self._is_open, self._failure = False, str(failure)
+        self._keep_permits(0)
+
+    async def _serve(self, work: asyncio.TaskGroup) -> None:
+        while not self._is_done:
+            await self._settle_ended()
+            await self._renew_due()
+            if self._is_stopping or not self._may_receive():
+                await self._sleep(self._seconds_to_next_duty())
+                continue
+            wait_s = _BUSY_WAIT_S if self._in_flight else _IDLE_WAIT_S
+            for delivery in await self._lane.receive(most=self._permits, wait_s=wait_s):
+                self._start(delivery, work)
+            self._keep_permits(self._lane.credit)
+
+    def _may_receive(self) -> bool:
+        if self._permits == 0:
+            self._permits = self._slots.take(1)
+        if self._permits == 0:
+            self._slots.wake_when_free(self._wake)
+        return self._permits > 0
+
+    def _keep_permits(self, needed: int) -> None:
+        surplus = self._permits - needed
+        if surplus > 0:
+            self._permits -= surplus
+            self._slots.give_back(surplus)
+
+    def _start(self, delivery: Delivery, work: asyncio.TaskGroup) -> None:
+        now = _now()
+        slot = Slot(
+            delivery=delivery,
+            started_at=now,
+            locked_until=delivery.locked_until,
+            renew_at=now + (delivery.locked_until - now) * _RENEWED_AT,
+        )
+        self._permits -= 1
+        self._in_flight.add(slot)
+        if delivery.locked_until <= now:
+            # Somebody else gets it, or has it already. Every message like this: the clock of this machine is ahead.
+            _log.warning("lock_expired_on_arrival", sequence_number=delivery.sequence_number)
+            slot.settlement = LeaveLocked()
+            self._ended.append(slot)
+        else:
+            work.create_task(self._work(slot))
+
+    async def _work(self, slot: Slot) -> None:
+        await slot.work(self._bridge)
+        self._ended.append(slot)
+        self._wake.set()
+
+    async def _settle_ended(self) -> None:
+        """Whatever has ended, a few at a time; what wasn't confirmed is said again while the lock lives."""
+        now = _now()
+        due = [slot for slot in self._ended if slot.settle_at <= now][:_SETTLED_AT_ONCE]
+        if not due:
+            return
+        results = await self._lane.settle([(slot.delivery, _settlement_of(slot)) for slot in due])
+        for slot, settled in zip(due, results, strict=True):
+            if settled is Settled.FAILED and slot.locked_until > _now():
+                slot.settle_at = _now() + _SETTLE_AGAIN_S
+            else:
+                self._finish(slot, Settled.LOCK_LOST if settled is Settled.FAILED else settled)
+
+    def _finish(self, slot: Slot, settled: Settled) -> None:
+        """What couldn't be settled comes again, so its outcome stays in memory."""
+        if settled is Settled.DONE:
+            self._bridge.recall.forget(slot.delivery)
+        self._ended.remove(slot)
+        self._in_flight.remove(slot)
+        self._slots.give_back(1)
+        self._observe(slot.observed(settled, _now()))
+
+    async def _renew_due(self) -> None:
+        for slot in [slot for slot in self._in_flight if slot.renew_at <= _now()]:
+            if slot.locked_until <= _now():
+                self._lose(slot)
+                continue
+            locked_until = await self._lane.renew_lock(slot.delivery)
+            if locked_until is None:
+                self._lose(slot)
+            else:
+                slot.locked_until = locked_until
+                slot.renew_at = _now() + (locked_until - _now()) * _RENEWED_AT
+
+    def _lose(self, slot: Slot) -> None:
+        slot.renew_at = float("inf")
+        slot.locked_until = _now()
+        slot.leash.cut(CutReason.LOCK_LOST)
+        _log.warning("lock_lost", sequence_number=slot.delivery.sequence_number)
+
+    def _seconds_to_next_duty(self) -> float:
+        duties = [slot.renew_at for slot in self._in_flight] + [slot.settle_at for slot in self._ended]
+        return max(0.0, min(duties, default=float("inf")) - _now())
+
+    async def _pause(self, failure: BusFailure, failures: int) -> None:
+        """Full jitter; locks that run out meanwhile are noticed, and an end of all work in flight too."""
+        longest_s = _LONGEST_PAUSE_MISCONFIGURED_S if isinstance(failure, Misconfigured) else _LONGEST_PAUSE_S
+        until = _now() + random.uniform(0.1, min(longest_s, _FIRST_PAUSE_S * 2.0 ** min(failures, 10)))  # noqa: S311
+        while _now() < until and not self._is_done:
+            for slot in self._in_flight:
+                if slot.locked_until <= _now() < slot.renew_at:
+                    self._lose(slot)
+            for slot in [slot for slot in self._ended if slot.locked_until <= _now()]:
+                self._finish(slot, Settled.LOCK_LOST)
+            await self._sleep(min(until - _now(), 0.25))
+
+    async def _sleep(self, seconds: float) -> None:
+        """Until woken, or for at most `seconds`."""
+        self._wake.clear()
+        if self._is_done or any(slot.settle_at <= _now() for slot in self._ended):
+            return
+        try:
+            async with asyncio.timeout(seconds if seconds != float("inf") else None):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+
+def _settlement_of(slot: Slot) -> Settlement:
+    assert slot.settlement is not None  # noqa: S101  (only what has ended is settled)
+    return slot.settlement
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,61 @@
+"""What can end the work on a request early."""
+
+import asyncio
+from collections.abc import Coroutine
+from enum import Enum
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
+
+
+class CutReason(Enum):
+    LOCK_LOST = "the lock on the request was lost"
+    DRAIN_OVER = "the worker is stopping and could wait no longer"
+    STOP_NOW = "the worker stopped"
+
+
+CUTS_A_CALL: Final = frozenset(CutReason)
+CUTS_A_REPLY: Final = frozenset({CutReason.LOCK_LOST, CutReason.STOP_NOW})  # a drained worker still answers
+
+
+class CutShort(Exception):
+    """What was awaited under the leash was cancelled because of `reason`."""
+
+    def __init__(self, reason: CutReason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class Leash:
+    """Held by a request's work; cut by whoever keeps its lock."""
+
+    def __init__(self) -> None:
+        self._cuts: list[CutReason] = []
+        self._cut_by: frozenset[CutReason] = frozenset()
+        self._scope: asyncio.Timeout | None = None
+
+    def cut(self, reason: CutReason) -> None:
+        self._cuts.append(reason)
+        if self._scope is not None and reason in self._cut_by:
+            self._scope.reschedule(0.0)  # long past on the loop's clock: now
+
+    async def hold(self, work: Coroutine[Any, Any, T], *, cut_by: frozenset[CutReason]) -> T:
+        """The result of `work`, or `CutShort` after it was cancelled. Cancellation from outside passes through."""
+        if (reason := self._first_of(cut_by)) is not None:
+            work.close()
+            raise CutShort(reason)
+        scope = asyncio.timeout(None)
+        self._scope, self._cut_by = scope, cut_by
+        try:
+            async with scope:
+                return await work
+        except TimeoutError:
+            reason = self._first_of(cut_by)
+            if reason is None or not scope.expired():
+                raise
+            raise CutShort(reason) from None
+        finally:
+            self._scope = None
+
+    def _first_of(self, reasons: frozenset[CutReason]) -> CutReason | None:
+        return next((cut for cut in self._cuts if cut in reasons), None)

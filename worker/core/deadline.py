@@ -1,0 +1,46 @@
+"""Message Expiration: how long a request may take in all (contract, section 4)."""
+
+from worker.core.delivery import Delivery
+from worker.core.outcome import Expired
+from worker.core.request import Destination, OneWay, Request
+
+_LONGEST_MEANT_TTL_S = 3600.0  # a TTL above this is the queue's housekeeping, not a caller's patience
+
+
+def deadline_of(
+    request: Request, delivery: Delivery, destination: Destination, *, default_timeout_s: float, now: float
+) -> float | None:
+    """When the caller stops waiting, on the loop's clock; None for a one-way request that names no `timeout-s`.
+
+    An enqueued time ahead of `now` is another machine's clock: the request can't be younger than its arrival.
+    """
+    timeout_s = _timeout_s(request.timeout_s, delivery.time_to_live_s, destination, default_timeout_s)
+    return None if timeout_s is None else min(delivery.enqueued_at, now) + timeout_s
+
+
+def _timeout_s(
+    asked_s: float | None, ttl_s: float | None, destination: Destination, default_timeout_s: float
+) -> float | None:
+    if asked_s is not None:
+        return asked_s if ttl_s is None else min(asked_s, ttl_s)
+    if isinstance(destination, OneWay):
+        return None
+    return default_timeout_s if ttl_s is None or ttl_s > _LONGEST_MEANT_TTL_S else ttl_s
+
+
+def reply_margin_s(budget_s: float) -> float:
+    """What is kept back of a caller's time for getting the reply to it."""
+    return min(0.5, 0.05 * budget_s)
+
+
+def call_deadline(deadline: float | None, *, enqueued_at: float, now: float) -> float | Expired | None:
+    """When the call must have ended for its reply to be in time; `Expired` when that is already past."""
+    if deadline is None:
+        return None
+    budget_s = deadline - min(enqueued_at, now)
+    ends = deadline - reply_margin_s(budget_s)
+    if ends > now:
+        return ends
+    return Expired(
+        detail=f"The request was {now - enqueued_at:.1f} s old when its turn came; its time is {budget_s:.3g} s."
+    )

@@ -1,0 +1,142 @@
+"""Step two of the pipeline: what a delivery asks for (contract, section 4)."""
+
+import math
+import re
+from collections.abc import Mapping
+
+from worker.core.dataverse.document import ContextBroken, document_text
+from worker.core.dataverse.facts import claims_of, completed, facts_of, is_stripped
+from worker.core.delivery import Delivery, PropertyValue
+from worker.core.outcome import Reason, Rejected
+from worker.core.request import EventFacts, Request
+
+TRACE_PROPERTIES = ("traceparent", "tracestate", "Diagnostic-Id")
+
+_DECIMAL = re.compile(r"(?:[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15})")
+_JSON = "application/json"
+_OPAQUE = ("application/xml", "application/msbin1")
+
+
+class _Malformed(ValueError):
+    """What is wrong with the request, in a sentence for its sender."""
+
+
+def decode(delivery: Delivery) -> Request | Rejected:
+    try:
+        return _request(delivery)
+    except _Malformed as wrong:
+        return Rejected(reason=Reason.MALFORMED, detail=str(wrong))
+
+
+def request_id_of(delivery: Delivery) -> str:
+    """The id that stays with a request over every copy of it.
+
+    A message without any id gets one from its place in the queue, which a redelivery doesn't change.
+    """
+    return (
+        text_of(delivery.properties.get("request-id"))
+        or delivery.message_id
+        or f"unnamed-{delivery.enqueued_time_ms}-{delivery.sequence_number}"
+    )
+
+
+def text_of(value: PropertyValue) -> str | None:
+    """A property as text; None where it is absent, empty or unreadable."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, bytes):
+        try:
+            return value.decode() or None
+        except UnicodeDecodeError:
+            return None
+    return str(value)
+
+
+def _request(delivery: Delivery) -> Request:
+    properties = delivery.properties
+    if delivery.body is None:
+        raise _Malformed("the message's body is an AMQP sequence or value; send data, a string or binary instead")
+    request_id = request_id_of(delivery)
+    return Request(
+        request_id=request_id,
+        idempotency_key=text_of(properties.get("idempotency-key")) or request_id,
+        correlation_id=delivery.correlation_id,
+        body=delivery.body,
+        content_type=delivery.content_type,
+        subject=delivery.subject,
+        properties=properties,
+        event=_event(delivery.body, delivery.content_type, properties),
+        is_truncated=is_stripped(properties),
+        flow_name=text_of(properties.get("flow")),
+        timeout_s=_seconds(properties, "timeout-s"),
+        reply_ttl_s=_seconds(properties, "reply-ttl-s"),
+        trace=_trace(properties),
+        delivery_attempt=_count(properties, "delivery-attempt"),
+    )
+
+
+def _event(body: bytes, content_type: str | None, properties: Mapping[str, PropertyValue]) -> EventFacts | None:
+    """The facts of a Dataverse event; None for any other body, which is nobody's business but the flow's.
+
+    A body counts as a broken context only where the Claims properties say that it is one.
+    """
+    claims = claims_of(properties)
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    if media_type in _OPAQUE:
+        return claims
+    looks_like_json = media_type == _JSON or document_text(body)[0].lstrip()[:1] == b"{"
+    if claims is None:
+        if media_type != _JSON or b'"MessageName"' not in body:
+            return None
+        try:
+            return facts_of(body)
+        except ContextBroken:
+            return None
+    if not looks_like_json:
+        return claims
+    try:
+        return completed(facts_of(body), claims)
+    except ContextBroken as broken:
+        raise _Malformed(f"the Dataverse context can't be read: {broken}") from None
+
+
+def _seconds(properties: Mapping[str, PropertyValue], name: str) -> float | None:
+    if name not in properties:
+        return None
+    value = properties[name]
+    seconds = math.nan
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        seconds = float(value)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = _as_float(value)
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise _Malformed(f"{name}: expected a positive number of seconds, or its decimal string, got {value!r:.80}")
+    return seconds
+
+
+def _as_float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _count(properties: Mapping[str, PropertyValue], name: str) -> int:
+    value = properties.get(name)
+    if value is None:
+        return 0
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10:
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise _Malformed(f"{name}: expected a whole number from 0, got {value!r:.80}")
+
+
+def _trace(properties: Mapping[str, PropertyValue]) -> dict[str, str]:
+    """Trace context becomes HTTP headers, so only printable ASCII passes."""
+    texts = ((name, properties.get(name)) for name in TRACE_PROPERTIES)
+    return {
+        name: text for name, text in texts if isinstance(text, str) and text and text.isascii() and text.isprintable()
+    }

@@ -1,0 +1,105 @@
+"""Idempotent Receiver: what this worker knows of deliveries that it called a flow for but could not settle.
+
+A delivery is the same one when sequence number and message id are; a copy or a replay is another.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from worker.core.delivery import Delivery
+from worker.core.outcome import Answered, RequestOutcome, Indeterminate, Refused
+from worker.core.settlement import Settlement
+
+_Key: TypeAlias = tuple[int, str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecallSpec:
+    """Bounds of the memory: whichever is reached first, the oldest goes."""
+
+    max_entries: int = 20_000
+    max_bytes: int = 64 * 1024 * 1024
+    max_age_s: float = 3600.0  # far above a lock's longest life of 5 minutes times the deliveries in between
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """`settlement` is set once nothing but saying it to the broker is left to do."""
+
+    outcome: RequestOutcome
+    settlement: Settlement | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    recalled: Recalled
+    size_bytes: int
+    kept_at: float
+
+
+class Recall:
+    """Outcomes by delivery. `now` is the loop's clock."""
+
+    def __init__(self, spec: RecallSpec = RecallSpec()) -> None:
+        self._spec = spec
+        self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
+        self._size_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def keep(
+        self, delivery: Delivery, outcome: RequestOutcome, *, settlement: Settlement | None = None, now: float
+    ) -> None:
+        self.forget(delivery)
+        kept = _without_large_body(outcome, self._spec.max_bytes // 8)
+        entry = _Entry(
+            recalled=Recalled(outcome=kept, settlement=settlement), size_bytes=500 + _body_bytes(kept), kept_at=now
+        )
+        self._entries[_key(delivery)] = entry
+        self._size_bytes += entry.size_bytes
+        self._evict(now)
+
+    def look_up(self, delivery: Delivery, *, now: float) -> Recalled | None:
+        self._evict(now)
+        entry = self._entries.get(_key(delivery))
+        return None if entry is None else entry.recalled
+
+    def forget(self, delivery: Delivery) -> None:
+        entry = self._entries.pop(_key(delivery), None)
+        if entry is not None:
+            self._size_bytes -= entry.size_bytes
+
+    def _evict(self, now: float) -> None:
+        while self._entries:
+            key, oldest = next(iter(self._entries.items()))
+            if (
+                len(self._entries) <= self._spec.max_entries
+                and self._size_bytes <= self._spec.max_bytes
+                and now - oldest.kept_at <= self._spec.max_age_s
+            ):
+                return
+            del self._entries[key]
+            self._size_bytes -= oldest.size_bytes
+
+
+def _key(delivery: Delivery) -> _Key:
+    return delivery.sequence_number, delivery.message_id
+
+
+def _body_bytes(outcome: RequestOutcome) -> int:
+    body = outcome.body if isinstance(outcome, Answered | Refused) else None
+    return 0 if body is None else len(body.content)
+
+
+def _without_large_body(outcome: RequestOutcome, limit_bytes: int) -> RequestOutcome:
+    if not isinstance(outcome, Answered | Refused) or _body_bytes(outcome) <= limit_bytes:
+        return outcome
+    return Indeterminate(
+        detail="The flow answered once, but the lock was lost and the answer was too large to keep.",
+        http_status=outcome.http_status,
+        run_id=outcome.run_id,
+        attempts=outcome.attempts,
+        code="TooLarge",
+    )

@@ -15,7 +15,7 @@ import structlog
 from worker.bridge.leash import CutReason
 from worker.bridge.observed import Observed
 from worker.bridge.ports import Lane
-from worker.bridge.process import Bridge
+from worker.bridge.process import Bridge, Passage
 from worker.bridge.slot import Slot
 from worker.bridge.slots import Slots
 from worker.core.delivery import Delivery
@@ -71,7 +71,7 @@ class LaneWork:
 
     def cut(self, reason: CutReason) -> None:
         for slot in self._in_flight:
-            slot.leash.cut(reason)
+            slot.passage.leash.cut(reason)
 
     async def run(self) -> None:
         """Returns after `stop`, when everything in flight has been settled."""
@@ -134,7 +134,7 @@ class LaneWork:
     def _start(self, delivery: Delivery, work: asyncio.TaskGroup) -> None:
         now = _now()
         slot = Slot(
-            delivery=delivery,
+            passage=Passage(bridge=self._bridge, delivery=delivery),
             started_at=now,
             locked_until=delivery.locked_until,
             renew_at=now + (delivery.locked_until - now) * _RENEWED_AT,
@@ -150,7 +150,7 @@ class LaneWork:
             work.create_task(self._work(slot))
 
     async def _work(self, slot: Slot) -> None:
-        await slot.work(self._bridge)
+        await slot.work()
         self._ended.append(slot)
         self._wake.set()
 
@@ -191,7 +191,7 @@ class LaneWork:
     def _lose(self, slot: Slot) -> None:
         slot.renew_at = float("inf")
         slot.locked_until = _now()
-        slot.leash.cut(CutReason.LOCK_LOST)
+        slot.passage.leash.cut(CutReason.LOCK_LOST)
         _log.warning("lock_lost", sequence_number=slot.delivery.sequence_number)
 
     def _seconds_to_next_duty(self) -> float:

@@ -48,10 +48,24 @@ class BridgeSpec:
     default_timeout_s: float
 
 
-@dataclass(slots=True, kw_only=True)
-class Progress:
-    """What is known of one delivery so far: written by `process`, read when it has ended or failed."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bridge:
+    """What every message needs: the spec, the ways out, and the memory of what couldn't be settled."""
 
+    spec: BridgeSpec
+    flows: Flows
+    replies: Replies
+    redeliveries: Redeliveries
+    recall: Recall = field(default_factory=Recall)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Passage:
+    """One delivery on its way. Fields after `leash` are what is known so far, to be read when it has ended."""
+
+    bridge: Bridge
+    delivery: Delivery
+    leash: Leash = field(default_factory=Leash)
     destination: Destination | None = None
     request: Request | None = None
     flow: FlowSpec | None = None
@@ -62,188 +76,171 @@ class Progress:
     is_replied: bool = False
     call_s: float = 0.0
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bridge:
-    """`process` is the whole job. Once its settlement is confirmed, `recall.forget` the delivery."""
-
-    spec: BridgeSpec
-    flows: Flows
-    replies: Replies
-    redeliveries: Redeliveries
-    recall: Recall = field(default_factory=Recall)
-
-    async def process(self, delivery: Delivery, leash: Leash, progress: Progress) -> Settlement:
+    async def process(self) -> Settlement:
         """Whatever the world does at one of the awaits, a settlement comes of it."""
-        destination = address.resolve(
-            delivery, reply_queues=self.spec.reply_queues, namespace_host=self.spec.namespace_host
-        )
+        spec = self.bridge.spec
+        destination = address.resolve(self.delivery, reply_queues=spec.reply_queues, namespace_host=spec.namespace_host)
         if isinstance(destination, Rejected):
-            progress.outcome = destination
+            self.outcome = destination
             return dead_letter(destination)
-        progress.destination = destination
-        request = decode(delivery)
+        self.destination = destination
+        request = decode(self.delivery)
         if isinstance(request, Rejected):
-            return await self._end(request, delivery, leash, progress)
-        progress.request = request
-        progress.deadline = deadline_of(
-            request, delivery, destination, default_timeout_s=self.spec.default_timeout_s, now=_now()
+            return await self._end(request, destination)
+        self.request = request
+        self.deadline = deadline_of(
+            request, self.delivery, destination, default_timeout_s=spec.default_timeout_s, now=_now()
         )
-        flow = self._route(request)
+        flow = _route(request, spec)
         if isinstance(flow, Rejected):
-            return await self._end(flow, delivery, leash, progress)
-        progress.flow = flow
-        recalled = self.recall.look_up(delivery, now=_now())
+            return await self._end(flow, destination)
+        self.flow = flow
+        recalled = self.bridge.recall.look_up(self.delivery, now=_now())
         if recalled is not None:
-            progress.is_recalled, progress.outcome = True, recalled.outcome
-            if recalled.settlement is not None:
-                return recalled.settlement
-            return await self._end(recalled.outcome, delivery, leash, progress)
-        outcome = await self._call(request, flow, delivery, leash, progress)
+            self.is_recalled, self.outcome = True, recalled.outcome
+            return recalled.settlement or await self._end(recalled.outcome, destination)
+        outcome = await self._call(request, flow)
         if isinstance(outcome, Abandon | LeaveLocked):
             return outcome
-        return await self._end(outcome, delivery, leash, progress)
+        return await self._end(outcome, destination)
 
-    async def answer_after_defect(self, delivery: Delivery, leash: Leash, progress: Progress) -> None:
+    async def answer_after_defect(self) -> None:
         """From the third delivery on the caller hears that we failed it, as long as nobody has answered it (law 8)."""
-        if delivery.delivery_count < 2 or progress.is_replied or not isinstance(progress.destination, ReturnAddress):
+        if self.delivery.delivery_count < 2 or self.is_replied or not isinstance(self.destination, ReturnAddress):
             return
         detail = "The bridge failed on this request repeatedly; its operator finds the reason in the log."
-        if progress.may_have_run:
-            progress.outcome = Indeterminate(detail=detail, attempts=1)
+        if self.may_have_run:
+            self.outcome = Indeterminate(detail=detail, attempts=1)
         else:
-            progress.outcome = Unavailable(detail=detail, attempts=0)
-        await self._publish(progress.outcome, progress.destination, delivery, leash, progress)
+            self.outcome = Unavailable(detail=detail, attempts=0)
+        await self._publish(self.outcome, self.destination)
 
-    def _route(self, request: Request) -> FlowSpec | Rejected:
-        name = choose(self.spec.routes, tuple(self.spec.flows), request)
-        if isinstance(name, Rejected):
-            return name
-        flow = self.spec.flows[name]
-        if request.is_truncated and flow.truncated == "reject":
-            return Rejected(
-                reason=Reason.TRUNCATED,
-                detail="Dataverse left parts of the context out because it was too large. Register fewer columns "
-                f'and images on the step, or set truncated = "pass" on the flow {name!r}.',
-            )
-        return flow
-
-    async def _call(
-        self, request: Request, flow: FlowSpec, delivery: Delivery, leash: Leash, progress: Progress
-    ) -> FlowOutcome | Abandon | LeaveLocked:
+    async def _call(self, request: Request, flow: FlowSpec) -> RequestOutcome | Abandon | LeaveLocked:
         """An outcome; or, where there is nothing to tell the caller yet, what to do with the delivery."""
-        now = _now()
-        until = call_deadline(progress.deadline, enqueued_at=delivery.enqueued_at, now=now)
+        until = call_deadline(self.deadline, enqueued_at=self.delivery.enqueued_at, now=_now())
         if isinstance(until, Expired):
             return until
-        if delivery.is_redelivered and not flow.idempotent and flow.after_crash == "indeterminate":
+        if self.delivery.is_redelivered and not flow.idempotent and flow.after_crash == "indeterminate":
             return Indeterminate(
-                detail=f"An earlier delivery (of {delivery.delivery_count}) ended without a word, so the flow may "
-                'have run; after_crash = "indeterminate" forbids another call.',
+                detail="An earlier delivery of this request ended without a word, so the flow may have run; "
+                'after_crash = "indeterminate" forbids another call.',
                 attempts=0,
             )
-        call = self.flows.start(_call_of(request, flow, until))
-        if not flow.idempotent:
-            self.recall.keep(delivery, _UNDER_WAY, now=now)
+        call = _call_of(request, flow, until)
+        if isinstance(call, Rejected):
+            return call
+        return await self._attempt(call)
+
+    async def _attempt(self, call: Call) -> FlowOutcome | Abandon | LeaveLocked:
+        """From the first attempt on, a flow that isn't idempotent is never called again for this delivery (law 4)."""
+        must_not_repeat = not call.flow.idempotent
+        started = _now()
+        if must_not_repeat:
+            self.bridge.recall.keep(self.delivery, _UNDER_WAY, now=started)
+        flow_call = self.bridge.flows.start(call)
         try:
-            outcome = await leash.hold(call.run(), cut_by=CUTS_A_CALL)
+            outcome = await self.leash.hold(flow_call.run(), cut_by=CUTS_A_CALL)
         except CutShort as cut:
-            known = call.cut_short(cut.reason.value)
-            must_not_run_again = isinstance(known, Indeterminate) and not flow.idempotent
-            if not must_not_run_again:
-                self.recall.forget(delivery)
+            outcome = flow_call.cut_short(cut.reason.value)
+            if isinstance(outcome, Unavailable) or not must_not_repeat or cut.reason is CutReason.LOCK_LOST:
+                self._remember(outcome)
                 return LeaveLocked() if cut.reason is CutReason.LOCK_LOST else Abandon()
-            outcome = known
         except Exception:
-            progress.may_have_run = isinstance(call.cut_short("the bridge failed"), Indeterminate)
-            if not progress.may_have_run:
-                self.recall.forget(delivery)
+            self._remember(flow_call.cut_short("the bridge failed"))
             raise
         finally:
-            progress.call_s = _now() - now
-        progress.may_have_run = _may_have_run(outcome)
-        if progress.may_have_run:
-            self.recall.keep(delivery, outcome, now=_now())
-        else:
-            self.recall.forget(delivery)
+            self.call_s = _now() - started
+        self._remember(outcome)
         return outcome
 
-    async def _end(self, outcome: RequestOutcome, delivery: Delivery, leash: Leash, progress: Progress) -> Settlement:
+    def _remember(self, outcome: FlowOutcome) -> None:
+        """Only what can't be found out by calling again."""
+        self.may_have_run = _may_have_run(outcome)
+        if self.may_have_run:
+            self.bridge.recall.keep(self.delivery, outcome, now=_now())
+        else:
+            self.bridge.recall.forget(self.delivery)
+
+    async def _end(self, outcome: RequestOutcome, destination: Destination) -> Settlement:
         """Reply first, then settle; a one-way request that may be tried again is copied first, then completed."""
-        progress.outcome = outcome
-        assert progress.destination is not None  # noqa: S101  (set before anything can end)
-        is_idempotent = progress.flow is not None and progress.flow.idempotent
-        verdict = judge(outcome, progress.destination, is_idempotent=is_idempotent)
-        settlement: Complete | DeadLetter | Abandon
+        self.outcome = outcome
+        is_idempotent = self.flow is not None and self.flow.idempotent
+        verdict = judge(outcome, destination, is_idempotent=is_idempotent)
         try:
             if verdict.reply_to is not None:
-                undelivered = await self._reply(verdict.reply_to, delivery, leash, progress)
+                undelivered = await self._reply(outcome, verdict.reply_to)
                 if undelivered is not None:
-                    return undeliverable(progress.outcome, undelivered.detail)
-            if isinstance(verdict.then, TryLater):
-                settlement = await self._try_later(verdict.then, delivery, leash, progress)
-            else:
-                settlement = verdict.then
+                    return undeliverable(self.outcome, undelivered.detail)
+            settlement = await self._try_later(verdict.then) if isinstance(verdict.then, TryLater) else verdict.then
         except CutShort as cut:
             if cut.reason is CutReason.LOCK_LOST:
                 return LeaveLocked()
             if is_idempotent or not _may_have_run(outcome):
                 return Abandon()
-            return undeliverable(outcome, cut.reason.value)
-        self.recall.keep(delivery, progress.outcome, settlement=settlement, now=_now())
+            return undeliverable(self.outcome, cut.reason.value)
+        self.bridge.recall.keep(self.delivery, self.outcome, settlement=settlement, now=_now())
         return settlement
 
-    async def _reply(
-        self, to: ReturnAddress, delivery: Delivery, leash: Leash, progress: Progress
-    ) -> Undelivered | None:
-        assert progress.outcome is not None  # noqa: S101  (`_end` has just set it)
-        undelivered = await self._publish(progress.outcome, to, delivery, leash, progress)
-        if undelivered is not None and undelivered.is_too_large and isinstance(progress.outcome, Answered | Refused):
-            progress.outcome = _too_large(progress.outcome, to)
-            undelivered = await self._publish(progress.outcome, to, delivery, leash, progress)
-        progress.is_replied = undelivered is None
+    async def _reply(self, outcome: RequestOutcome, to: ReturnAddress) -> Undelivered | None:
+        undelivered = await self._publish(outcome, to)
+        if undelivered is not None and undelivered.is_too_large and isinstance(outcome, Answered | Refused):
+            self.outcome = _too_large(outcome, to)
+            undelivered = await self._publish(self.outcome, to)
+        self.is_replied = undelivered is None
         return undelivered
 
-    async def _publish(
-        self, outcome: RequestOutcome, to: ReturnAddress, delivery: Delivery, leash: Leash, progress: Progress
-    ) -> Undelivered | None:
+    async def _publish(self, outcome: RequestOutcome, to: ReturnAddress) -> Undelivered | None:
         now = _now()
         reply = compose(
             outcome,
             to,
-            asked_of(delivery, progress.request),
-            enqueued_at=delivery.enqueued_at,
-            deadline=progress.deadline,
+            asked_of(self.delivery, self.request),
+            enqueued_at=self.delivery.enqueued_at,
+            deadline=self.deadline,
             now=now,
         )
-        publishing = self.replies.publish(reply, until=now + reply.time_to_live_s)
-        return await leash.hold(publishing, cut_by=CUTS_A_REPLY)
+        publishing = self.bridge.replies.publish(reply, until=now + reply.time_to_live_s)
+        return await self.leash.hold(publishing, cut_by=CUTS_A_REPLY)
 
-    async def _try_later(
-        self, later: TryLater, delivery: Delivery, leash: Leash, progress: Progress
-    ) -> Complete | DeadLetter:
+    async def _try_later(self, later: TryLater) -> Complete | DeadLetter:
         now = _now()
-        assert progress.request is not None  # noqa: S101  (what can't be decoded is dead-lettered)
         copy = plan_copy(
             later.outcome,
-            progress.request,
-            delivery,
-            self.spec.redelivery,
-            deadline=progress.deadline,
+            self.delivery,
+            self.bridge.spec.redelivery,
+            tries=0 if self.request is None else self.request.delivery_attempt,
+            deadline=self.deadline,
             now=now,
             draw=random.random(),  # noqa: S311  (jitter)
         )
         if isinstance(copy, NoFurtherTry):
             return dead_letter(later.outcome, because=copy.why)
-        scheduling = self.redeliveries.schedule(copy, until=now + _COPY_WITHIN_S)
-        undelivered = await leash.hold(scheduling, cut_by=CUTS_A_REPLY)
+        scheduling = self.bridge.redeliveries.schedule(copy, until=now + _COPY_WITHIN_S)
+        undelivered = await self.leash.hold(scheduling, cut_by=CUTS_A_REPLY)
         if undelivered is not None:
             return dead_letter(later.outcome, because=f"its next try couldn't be scheduled: {undelivered.detail}")
         return Complete()
 
 
-def _call_of(request: Request, flow: FlowSpec, until: float | None) -> Call:
-    body, content_type = body_for(request, flow)
+def _route(request: Request, spec: BridgeSpec) -> FlowSpec | Rejected:
+    name = choose(spec.routes, tuple(spec.flows), request)
+    if isinstance(name, Rejected):
+        return name
+    flow = spec.flows[name]
+    if request.is_truncated and flow.truncated == "reject":
+        return Rejected(
+            reason=Reason.TRUNCATED,
+            detail="Dataverse left parts of the context out because it was too large. Register fewer columns "
+            f'and images on the step, or set truncated = "pass" on the flow {name!r}.',
+        )
+    return flow
+
+
+def _call_of(request: Request, flow: FlowSpec, until: float | None) -> Call | Rejected:
+    content = body_for(request, flow)
+    if isinstance(content, Rejected):
+        return content
+    body, content_type = content
     return Call(
         flow=flow,
         request_id=request.request_id,

@@ -1,13 +1,13 @@
 """One slot: the work on one delivery from its arrival to the settlement that its lane is to say."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
-from worker.bridge.leash import CUTS_A_CALL, CutReason, CutShort, Leash
+from worker.bridge.leash import CUTS_A_CALL, CutReason, CutShort
 from worker.bridge.observed import Observed
-from worker.bridge.process import Bridge, Progress
+from worker.bridge.process import Passage
 from worker.core.decode import request_id_of
 from worker.core.delivery import Delivery
 from worker.core.settlement import Abandon, LeaveLocked, Settled, Settlement
@@ -22,20 +22,22 @@ _log = structlog.stdlib.get_logger(__name__)
 class Slot:
     """`settlement` is set once the work has ended; lock times are its lane's to keep."""
 
-    delivery: Delivery
+    passage: Passage
     started_at: float
     locked_until: float
     renew_at: float
     settle_at: float = 0.0
-    leash: Leash = field(default_factory=Leash)
-    progress: Progress = field(default_factory=Progress)
     settlement: Settlement | None = None
     defect: str | None = None
 
-    async def work(self, bridge: Bridge) -> None:
+    @property
+    def delivery(self) -> Delivery:
+        return self.passage.delivery
+
+    async def work(self) -> None:
         """Never raises but for cancellation: our own defect ends as an abandoned message (law 8)."""
         try:
-            self.settlement = await bridge.process(self.delivery, self.leash, self.progress)
+            self.settlement = await self.passage.process()
         except Exception as defect:  # noqa: BLE001  (whatever it is, the request must end)
             self.defect = f"{type(defect).__name__}: {defect}"
             _log.exception(
@@ -44,14 +46,14 @@ class Slot:
                 sequence_number=self.delivery.sequence_number,
                 delivery_count=self.delivery.delivery_count,
             )
-            self.settlement = await self._after_defect(bridge)
+            self.settlement = await self._after_defect()
 
-    async def _after_defect(self, bridge: Bridge) -> Abandon | LeaveLocked:
+    async def _after_defect(self) -> Abandon | LeaveLocked:
         """Tell the caller, wait longer each time, then give the message back."""
         try:
-            await bridge.answer_after_defect(self.delivery, self.leash, self.progress)
+            await self.passage.answer_after_defect()
             pause_s = min(_LONGEST_PAUSE_S, 2.0**self.delivery.delivery_count)
-            await self.leash.hold(asyncio.sleep(pause_s), cut_by=CUTS_A_CALL)
+            await self.passage.leash.hold(asyncio.sleep(pause_s), cut_by=CUTS_A_CALL)
         except CutShort as cut:
             return LeaveLocked() if cut.reason is CutReason.LOCK_LOST else Abandon()
         except Exception:  # noqa: BLE001  (likely the same defect again; the message goes back all the same)
@@ -59,7 +61,7 @@ class Slot:
         return Abandon()
 
     def observed(self, settled: Settled, now: float) -> Observed:
-        outcome, flow = self.progress.outcome, self.progress.flow
+        outcome, flow = self.passage.outcome, self.passage.flow
         return Observed(
             request_id=request_id_of(self.delivery),
             correlation_id=self.delivery.correlation_id,
@@ -71,12 +73,12 @@ class Slot:
             http_status=None if outcome is None else http_status_of(outcome),
             run_id=None if outcome is None else run_id_of(outcome),
             attempts=0 if outcome is None else outcome.attempts,
-            is_recalled=self.progress.is_recalled,
-            is_replied=self.progress.is_replied,
+            is_recalled=self.passage.is_recalled,
+            is_replied=self.passage.is_replied,
             settlement=type(self.settlement).__name__,
             settled=settled,
             queue_wait_s=max(0.0, self.started_at - self.delivery.enqueued_at),
-            call_s=self.progress.call_s,
+            call_s=self.passage.call_s,
             elapsed_s=max(0.0, now - self.delivery.enqueued_at),
             detail=None if outcome is None else detail_of(outcome),
             defect=self.defect,

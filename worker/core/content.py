@@ -2,21 +2,21 @@
 
 import orjson
 
-from worker.core.dataverse import plain_context
+from worker.core.dataverse.plain import context_as_plain_json
 from worker.core.flow_spec import FlowSpec
+from worker.core.outcome import Rejected
 from worker.core.request import Request
 
 _JSON = "application/json"
 _BINARY = "application/octet-stream"
 
 
-def body_for(request: Request, flow: FlowSpec) -> tuple[bytes, str]:
-    """Body and content type: the message's bytes unchanged, unless the flow wants a decoded context."""
-    if flow.body == "context" and request.event is not None:
-        plain = plain_context(request.body)
-        if plain is not None:
-            return plain, _JSON
-    return request.body, request.content_type or _guessed(request.body)
+def body_for(request: Request, flow: FlowSpec) -> tuple[bytes, str] | Rejected:
+    """Body and content type: the message's bytes unchanged, unless the flow takes decoded contexts only."""
+    if flow.body == "message":
+        return request.body, request.content_type or _guessed(request.body)
+    plain = context_as_plain_json(request.body)
+    return plain if isinstance(plain, Rejected) else (plain, _JSON)
 
 
 def _guessed(body: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from worker.core.delivery import Delivery
 from worker.core.outcome import Expired
+from worker.core.redelivery import first_enqueued_at
 from worker.core.request import Destination, OneWay, Request
 
 _LONGEST_MEANT_TTL_S = 3600.0  # a TTL above this is the queue's housekeeping, not a caller's patience
@@ -15,7 +16,7 @@ def deadline_of(
     An enqueued time ahead of `now` is another machine's clock: the request can't be younger than its arrival.
     """
     timeout_s = _timeout_s(request.timeout_s, delivery.time_to_live_s, destination, default_timeout_s)
-    return None if timeout_s is None else min(delivery.enqueued_at, now) + timeout_s
+    return None if timeout_s is None else min(first_enqueued_at(delivery), now) + timeout_s
 
 
 def _timeout_s(

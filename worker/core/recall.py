@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from worker.core.delivery import Delivery
-from worker.core.outcome import Answered, RequestOutcome, Indeterminate, Refused
+from worker.core.outcome import Answered, Indeterminate, Refused, RequestOutcome
 from worker.core.settlement import Settlement
 
 _Key: TypeAlias = tuple[int, str | None]

@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from worker.core.decode import request_id_of
 from worker.core.delivery import Delivery, PropertyValue
 from worker.core.outcome import Indeterminate, Unavailable
-from worker.core.request import Request
 
 REQUEST_ID = "request-id"
 DELIVERY_ATTEMPT = "delivery-attempt"
@@ -39,46 +39,51 @@ class NoFurtherTry:
 
 def plan_copy(
     outcome: Unavailable | Indeterminate,
-    request: Request,
     delivery: Delivery,
     spec: RedeliverySpec,
     *,
+    tries: int,
     deadline: float | None,
     now: float,
     draw: float,
 ) -> Copy | NoFurtherTry:
-    """`deadline` and `now` are on the loop's clock; `draw` is uniform in [0, 1).
+    """`tries`: redeliveries so far; `deadline` and `now` are on the loop's clock; `draw` is uniform in [0, 1).
 
     Waiting for an open circuit is not a try: it leaves `delivery-attempt` as it is and ends by age alone.
     """
     if not spec.delays_s:
         return NoFurtherTry(why="redelivery is off (redelivery_s is empty)")
-    attempt = request.delivery_attempt
     if isinstance(outcome, Unavailable) and outcome.circuit_open:
         delay_s = (outcome.retry_after_s or 1.0) * (1.0 + 0.2 * draw)
-    elif attempt < len(spec.delays_s):
-        delay_s = max(spec.delays_s[attempt], _asked_delay_s(outcome))
-        attempt += 1
+    elif tries < len(spec.delays_s):
+        delay_s = max(spec.delays_s[tries], _asked_delay_s(outcome))
+        tries += 1
     else:
         return NoFurtherTry(why=f"all {len(spec.delays_s) + 1} tries are spent")
-    age_s = _age_s(delivery, now)
+    age_s = max(0.0, now - first_enqueued_at(delivery))
     if age_s + delay_s > spec.max_age_s:
         return NoFurtherTry(why=f"it is {age_s:.0f} s old and may wait {spec.max_age_s:g} s in all (max_age_s)")
     left_s = _time_to_live_left_s(delivery, now)
     if (deadline is not None and now + delay_s >= deadline) or (left_s is not None and delay_s >= left_s):
         return NoFurtherTry(why=f"the next try, in {delay_s:.0f} s, would come after its time is over")
+    request_id = request_id_of(delivery)
     return Copy(
         original=delivery,
-        message_id=_copy_id(request.request_id, delivery),
+        message_id=_copy_id(request_id, delivery),
         properties={
             **delivery.properties,
-            REQUEST_ID: request.request_id,
-            DELIVERY_ATTEMPT: attempt,
+            REQUEST_ID: request_id,
+            DELIVERY_ATTEMPT: tries,
             FIRST_ENQUEUED: _first_enqueued_ms(delivery),
         },
         time_to_live_s=None if left_s is None else left_s - delay_s,
         delay_s=delay_s,
     )
+
+
+def first_enqueued_at(delivery: Delivery) -> float:
+    """When the request itself was enqueued, on the loop's clock: earlier than `enqueued_at` for a copy."""
+    return delivery.enqueued_at - max(0.0, (delivery.enqueued_time_ms - _first_enqueued_ms(delivery)) / 1000)
 
 
 def _asked_delay_s(outcome: Unavailable | Indeterminate) -> float:
@@ -88,11 +93,6 @@ def _asked_delay_s(outcome: Unavailable | Indeterminate) -> float:
 def _first_enqueued_ms(delivery: Delivery) -> int:
     kept = delivery.properties.get(FIRST_ENQUEUED)
     return kept if isinstance(kept, int) and not isinstance(kept, bool) else delivery.enqueued_time_ms
-
-
-def _age_s(delivery: Delivery, now: float) -> float:
-    earlier_s = max(0.0, (delivery.enqueued_time_ms - _first_enqueued_ms(delivery)) / 1000)
-    return earlier_s + max(0.0, now - delivery.enqueued_at)
 
 
 def _time_to_live_left_s(delivery: Delivery, now: float) -> float | None:

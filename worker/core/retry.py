@@ -1,0 +1,46 @@
+"""When to try again: full jitter, Retry-After as a floor, and no wait that can't pay off."""
+
+import re
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from worker.core.flow_spec import RetrySpec
+
+# An attempt with less time than this can hardly end well: it would only turn "surely did not run" into "may have run".
+LEAST_ATTEMPT_S: Final = 0.25
+
+_DELTA_SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
+
+
+def next_delay_s(
+    spec: RetrySpec, attempt: int, *, retry_after_s: float | None, remaining_s: float | None, draw: float
+) -> float | None:
+    """Seconds to wait after the failed `attempt` (1 for the first); None to give up.
+
+    `draw` is uniform in [0, 1). With `remaining_s` None nothing bounds the wait but `max_s`: a Retry-After above it
+    belongs to whoever can wait without holding the request.
+    """
+    if attempt >= spec.attempts:
+        return None
+    # The exponent is capped before it overflows a float; max_s caps the result anyway.
+    backoff_s = min(spec.max_s, spec.first_s * 2.0 ** min(attempt - 1, 60))
+    delay_s = max(draw * backoff_s, retry_after_s or 0.0)
+    longest_s = spec.max_s if remaining_s is None else remaining_s - LEAST_ATTEMPT_S
+    return delay_s if delay_s <= longest_s else None
+
+
+def parse_retry_after(header: str | None, *, utc_now: datetime) -> float | None:
+    """Seconds from an RFC 9110 Retry-After (delta-seconds or a date); None where absent or unreadable."""
+    if header is None:
+        return None
+    text = header.strip()
+    if _DELTA_SECONDS.fullmatch(text):
+        return float(text)
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, OverflowError, TypeError):
+        return None
+    if at.tzinfo is None:  # "-0000": UTC of unknown origin
+        at = at.replace(tzinfo=utc_now.tzinfo)
+    return max(0.0, (at - utc_now).total_seconds())

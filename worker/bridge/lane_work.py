@@ -20,7 +20,7 @@ from worker.bridge.slot import Slot
 from worker.bridge.slots import Slots
 from worker.core.delivery import Delivery
 from worker.core.failures import BusFailure, Misconfigured
-from worker.core.settlement import LeaveLocked, Settled, Settlement
+from worker.core.settlement import Complete, DeadLetter, LeaveLocked, Settled, Settlement
 
 _IDLE_WAIT_S: Final = 0.5  # how long a stop may go unnoticed by a lane without work
 _BUSY_WAIT_S: Final = 0.05  # how long a settlement may wait for the receive under way
@@ -30,6 +30,7 @@ _RENEWED_AT: Final = 0.5  # of a lock's life
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 2.0  # so that the worker is back within 3 s of the broker
 _LONGEST_PAUSE_MISCONFIGURED_S: Final = 15.0
+_NEVER: Final = float("inf")
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -53,6 +54,7 @@ class LaneWork:
         self._is_stopping = False
         self._is_open = False
         self._failure: str | None = None
+        self._cuts: list[CutReason] = []
         self._permits = 0  # slots kept free for what the broker may still send
         self._in_flight: set[Slot] = set()
         self._ended: list[Slot] = []
@@ -70,6 +72,7 @@ class LaneWork:
         self._wake.set()
 
     def cut(self, reason: CutReason) -> None:
+        self._cuts.append(reason)
         for slot in self._in_flight:
             slot.passage.leash.cut(reason)
 
@@ -107,9 +110,11 @@ class LaneWork:
         self._keep_permits(0)
 
     async def _serve(self, work: asyncio.TaskGroup) -> None:
-        while not self._is_done:
+        while True:
             await self._settle_ended()
             await self._renew_due()
+            if self._is_done:
+                return
             if self._is_stopping or not self._may_receive():
                 await self._sleep(self._seconds_to_next_duty())
                 continue
@@ -132,21 +137,18 @@ class LaneWork:
             self._slots.give_back(surplus)
 
     def _start(self, delivery: Delivery, work: asyncio.TaskGroup) -> None:
-        now = _now()
-        slot = Slot(
-            passage=Passage(bridge=self._bridge, delivery=delivery),
-            started_at=now,
-            locked_until=delivery.locked_until,
-            renew_at=now + (delivery.locked_until - now) * _RENEWED_AT,
-        )
+        slot = Slot(passage=Passage(bridge=self._bridge, delivery=delivery), started_at=_now())
         self._permits -= 1
         self._in_flight.add(slot)
-        if delivery.locked_until <= now:
+        for reason in self._cuts:  # a receive may have been under way
+            slot.passage.leash.cut(reason)
+        if delivery.locked_until <= slot.started_at:
             # Somebody else gets it, or has it already. Every message like this: the clock of this machine is ahead.
             _log.warning("lock_expired_on_arrival", sequence_number=delivery.sequence_number)
             slot.settlement = LeaveLocked()
             self._ended.append(slot)
         else:
+            self._locked(slot, until=delivery.locked_until)
             work.create_task(self._work(slot))
 
     async def _work(self, slot: Slot) -> None:
@@ -168,9 +170,11 @@ class LaneWork:
                 self._finish(slot, Settled.LOCK_LOST if settled is Settled.FAILED else settled)
 
     def _finish(self, slot: Slot, settled: Settled) -> None:
-        """What couldn't be settled comes again, so its outcome stays in memory."""
-        if settled is Settled.DONE:
+        """What comes again stays in memory."""
+        if settled is Settled.DONE and isinstance(slot.settlement, Complete | DeadLetter):
             self._bridge.recall.forget(slot.delivery)
+        if slot.expiry is not None:
+            slot.expiry.cancel()
         self._ended.remove(slot)
         self._in_flight.remove(slot)
         self._slots.give_back(1)
@@ -178,48 +182,51 @@ class LaneWork:
 
     async def _renew_due(self) -> None:
         for slot in [slot for slot in self._in_flight if slot.renew_at <= _now()]:
-            if slot.locked_until <= _now():
-                self._lose(slot)
+            if slot.renew_at > _now():  # lost while another one was renewed
                 continue
             locked_until = await self._lane.renew_lock(slot.delivery)
             if locked_until is None:
                 self._lose(slot)
-            else:
-                slot.locked_until = locked_until
-                slot.renew_at = _now() + (locked_until - _now()) * _RENEWED_AT
+            elif slot.renew_at <= _now():
+                self._locked(slot, until=locked_until)
+
+    def _locked(self, slot: Slot, *, until: float) -> None:
+        """The end of a lock is kept by a timer, because it comes also while the lane waits for a broken link."""
+        if slot.expiry is not None:
+            slot.expiry.cancel()
+        slot.locked_until = until
+        slot.renew_at = _now() + (until - _now()) * _RENEWED_AT
+        slot.expiry = asyncio.get_running_loop().call_at(until, self._lose, slot)
 
     def _lose(self, slot: Slot) -> None:
-        slot.renew_at = float("inf")
-        slot.locked_until = _now()
-        slot.passage.leash.cut(CutReason.LOCK_LOST)
-        _log.warning("lock_lost", sequence_number=slot.delivery.sequence_number)
+        if slot.renew_at < _NEVER:
+            slot.renew_at = _NEVER
+            slot.locked_until = min(slot.locked_until, _now())
+            slot.passage.leash.cut(CutReason.LOCK_LOST)
+            self._wake.set()
+            _log.warning("lock_lost", sequence_number=slot.delivery.sequence_number)
 
     def _seconds_to_next_duty(self) -> float:
         duties = [slot.renew_at for slot in self._in_flight] + [slot.settle_at for slot in self._ended]
-        return max(0.0, min(duties, default=float("inf")) - _now())
+        return max(0.0, min(duties, default=_NEVER) - _now())
 
     async def _pause(self, failure: BusFailure, failures: int) -> None:
-        """Full jitter; locks that run out meanwhile are noticed, and an end of all work in flight too."""
+        """Full jitter; what ended is given up as its lock runs out meanwhile, and all of it ends the pause."""
         longest_s = _LONGEST_PAUSE_MISCONFIGURED_S if isinstance(failure, Misconfigured) else _LONGEST_PAUSE_S
         until = _now() + random.uniform(0.1, min(longest_s, _FIRST_PAUSE_S * 2.0 ** min(failures, 10)))  # noqa: S311
         while _now() < until and not self._is_done:
-            for slot in self._in_flight:
-                if slot.locked_until <= _now() < slot.renew_at:
-                    self._lose(slot)
+            await self._sleep(until - _now())
             for slot in [slot for slot in self._ended if slot.locked_until <= _now()]:
                 self._finish(slot, Settled.LOCK_LOST)
-            await self._sleep(min(until - _now(), 0.25))
 
     async def _sleep(self, seconds: float) -> None:
         """Until woken, or for at most `seconds`."""
-        self._wake.clear()
-        if self._is_done or any(slot.settle_at <= _now() for slot in self._ended):
-            return
         try:
-            async with asyncio.timeout(seconds if seconds != float("inf") else None):
+            async with asyncio.timeout(seconds if seconds < _NEVER else None):
                 await self._wake.wait()
         except TimeoutError:
             pass
+        self._wake.clear()
 
 
 def _settlement_of(slot: Slot) -> Settlement:

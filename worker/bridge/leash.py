@@ -36,7 +36,7 @@ class Leash:
 
     def cut(self, reason: CutReason) -> None:
         self._cuts.append(reason)
-        if self._scope is not None and reason in self._cut_by:
+        if self._scope is not None and not self._scope.expired() and reason in self._cut_by:
             self._scope.reschedule(0.0)  # long past on the loop's clock: now
 
     async def hold(self, work: Coroutine[Any, Any, T], *, cut_by: frozenset[CutReason]) -> T:

@@ -25,7 +25,7 @@ from worker.core.outcome import (
     Unavailable,
 )
 from worker.core.recall import Recall
-from worker.core.redelivery import NoFurtherTry, RedeliverySpec, plan_copy
+from worker.core.redelivery import NoFurtherTry, RedeliverySpec, first_enqueued_at, plan_copy
 from worker.core.reply import Undelivered, asked_of, compose
 from worker.core.request import Call, Destination, Request, ReturnAddress
 from worker.core.route import RouteRule, choose
@@ -55,7 +55,7 @@ class Bridge:
     spec: BridgeSpec
     flows: Flows
     replies: Replies
-    redeliveries: Redeliveries
+    redeliveries: Redeliveries | None  # None where there are no further tries
     recall: Recall = field(default_factory=Recall)
 
 
@@ -98,6 +98,7 @@ class Passage:
         recalled = self.bridge.recall.look_up(self.delivery, now=_now())
         if recalled is not None:
             self.is_recalled, self.outcome = True, recalled.outcome
+            self.may_have_run = _may_have_run(recalled.outcome)
             return recalled.settlement or await self._end(recalled.outcome, destination)
         outcome = await self._call(request, flow)
         if isinstance(outcome, Abandon | LeaveLocked):
@@ -113,19 +114,19 @@ class Passage:
             self.outcome = Indeterminate(detail=detail, attempts=1)
         else:
             self.outcome = Unavailable(detail=detail, attempts=0)
-        await self._publish(self.outcome, self.destination)
+        self.is_replied = await self._publish(self.outcome, self.destination) is None
 
     async def _call(self, request: Request, flow: FlowSpec) -> RequestOutcome | Abandon | LeaveLocked:
         """An outcome; or, where there is nothing to tell the caller yet, what to do with the delivery."""
-        until = call_deadline(self.deadline, enqueued_at=self.delivery.enqueued_at, now=_now())
-        if isinstance(until, Expired):
-            return until
         if self.delivery.is_redelivered and not flow.idempotent and flow.after_crash == "indeterminate":
             return Indeterminate(
                 detail="An earlier delivery of this request ended without a word, so the flow may have run; "
                 'after_crash = "indeterminate" forbids another call.',
                 attempts=0,
             )
+        until = call_deadline(self.deadline, enqueued_at=first_enqueued_at(self.delivery), now=_now())
+        if isinstance(until, Expired):
+            return until
         call = _call_of(request, flow, until)
         if isinstance(call, Rejected):
             return call
@@ -135,28 +136,28 @@ class Passage:
         """From the first attempt on, a flow that isn't idempotent is never called again for this delivery (law 4)."""
         must_not_repeat = not call.flow.idempotent
         started = _now()
+        flow_call = self.bridge.flows.start(call)
         if must_not_repeat:
             self.bridge.recall.keep(self.delivery, _UNDER_WAY, now=started)
-        flow_call = self.bridge.flows.start(call)
         try:
             outcome = await self.leash.hold(flow_call.run(), cut_by=CUTS_A_CALL)
         except CutShort as cut:
             outcome = flow_call.cut_short(cut.reason.value)
             if isinstance(outcome, Unavailable) or not must_not_repeat or cut.reason is CutReason.LOCK_LOST:
-                self._remember(outcome)
+                self._remember(outcome, call.flow)
                 return LeaveLocked() if cut.reason is CutReason.LOCK_LOST else Abandon()
         except Exception:
-            self._remember(flow_call.cut_short("the bridge failed"))
+            self._remember(flow_call.cut_short("the bridge failed"), call.flow)
             raise
         finally:
             self.call_s = _now() - started
-        self._remember(outcome)
+        self._remember(outcome, call.flow)
         return outcome
 
-    def _remember(self, outcome: FlowOutcome) -> None:
+    def _remember(self, outcome: FlowOutcome, flow: FlowSpec) -> None:
         """Only what can't be found out by calling again."""
         self.may_have_run = _may_have_run(outcome)
-        if self.may_have_run:
+        if self.may_have_run and not (flow.idempotent and isinstance(outcome, Indeterminate)):
             self.bridge.recall.keep(self.delivery, outcome, now=_now())
         else:
             self.bridge.recall.forget(self.delivery)
@@ -203,6 +204,8 @@ class Passage:
         return await self.leash.hold(publishing, cut_by=CUTS_A_REPLY)
 
     async def _try_later(self, later: TryLater) -> Complete | DeadLetter:
+        if self.bridge.redeliveries is None:
+            return dead_letter(later.outcome, because="redelivery is off (redelivery_s is empty)")
         now = _now()
         copy = plan_copy(
             later.outcome,
@@ -215,6 +218,8 @@ class Passage:
         )
         if isinstance(copy, NoFurtherTry):
             return dead_letter(later.outcome, because=copy.why)
+        # The broker may take it although we are cut before we hear of it: then the same copy again, never a call.
+        self.bridge.recall.keep(self.delivery, later.outcome, now=now)
         scheduling = self.bridge.redeliveries.schedule(copy, until=now + _COPY_WITHIN_S)
         undelivered = await self.leash.hold(scheduling, cut_by=CUTS_A_REPLY)
         if undelivered is not None:

@@ -24,8 +24,9 @@ class Slot:
 
     passage: Passage
     started_at: float
-    locked_until: float
-    renew_at: float
+    locked_until: float = 0.0
+    renew_at: float = float("inf")
+    expiry: asyncio.TimerHandle | None = None
     settle_at: float = 0.0
     settlement: Settlement | None = None
     defect: str | None = None
@@ -50,15 +51,21 @@ class Slot:
 
     async def _after_defect(self) -> Abandon | LeaveLocked:
         """Tell the caller, wait longer each time, then give the message back."""
+        pause_s = min(_LONGEST_PAUSE_S, 2.0 ** min(self.delivery.delivery_count, 10))
         try:
-            await self.passage.answer_after_defect()
-            pause_s = min(_LONGEST_PAUSE_S, 2.0**self.delivery.delivery_count)
+            await self._tell_caller()
             await self.passage.leash.hold(asyncio.sleep(pause_s), cut_by=CUTS_A_CALL)
         except CutShort as cut:
             return LeaveLocked() if cut.reason is CutReason.LOCK_LOST else Abandon()
+        return Abandon()
+
+    async def _tell_caller(self) -> None:
+        try:
+            await self.passage.answer_after_defect()
+        except CutShort:
+            raise
         except Exception:  # noqa: BLE001  (likely the same defect again; the message goes back all the same)
             _log.exception("bridge_defect_untold", sequence_number=self.delivery.sequence_number)
-        return Abandon()
 
     def observed(self, settled: Settled, now: float) -> Observed:
         outcome, flow = self.passage.outcome, self.passage.flow

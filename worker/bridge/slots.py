@@ -1,7 +1,6 @@
 """The bound on requests in flight."""
 
 import asyncio
-from collections import deque
 
 
 class Slots:
@@ -13,7 +12,7 @@ class Slots:
     def __init__(self, total: int) -> None:
         self.total = total
         self.free = total
-        self._waiting: deque[asyncio.Event] = deque()
+        self._waiting: list[asyncio.Event] = []
 
     def take(self, wanted: int) -> int:
         """As many of `wanted` as are free."""
@@ -25,10 +24,12 @@ class Slots:
         if not 0 <= count <= self.total - self.free:
             raise ValueError(f"{count} slots given back, but only {self.total - self.free} were taken")
         self.free += count
-        for _ in range(min(count, len(self._waiting))):
-            self._waiting.popleft().set()
+        if count:  # all are woken: one that can't receive just now must not keep a permit from the next
+            for sleeper in self._waiting:
+                sleeper.set()
+            self._waiting.clear()
 
     def wake_when_free(self, sleeper: asyncio.Event) -> None:
-        """Set `sleeper` once, when a permit comes back; first come, first served."""
+        """Set `sleeper` once, when a permit comes back."""
         if sleeper not in self._waiting:
             self._waiting.append(sleeper)

@@ -15,18 +15,15 @@ def deadline_of(
 
     An enqueued time ahead of `now` is another machine's clock: the request can't be younger than its arrival.
     """
-    timeout_s = _timeout_s(request.timeout_s, delivery.time_to_live_s, destination, default_timeout_s)
-    return None if timeout_s is None else min(first_enqueued_at(delivery), now) + timeout_s
-
-
-def _timeout_s(
-    asked_s: float | None, ttl_s: float | None, destination: Destination, default_timeout_s: float
-) -> float | None:
-    if asked_s is not None:
-        return asked_s if ttl_s is None else min(asked_s, ttl_s)
+    enqueued_at = min(delivery.enqueued_at, now)
+    ttl_s = delivery.time_to_live_s
+    if request.timeout_s is not None:
+        # A copy's time to live is what was left of the first one's, and runs from the copy's own arrival.
+        asked_ends = min(first_enqueued_at(delivery), now) + request.timeout_s
+        return asked_ends if ttl_s is None else min(asked_ends, enqueued_at + ttl_s)
     if isinstance(destination, OneWay):
         return None
-    return default_timeout_s if ttl_s is None or ttl_s > _LONGEST_MEANT_TTL_S else ttl_s
+    return enqueued_at + (default_timeout_s if ttl_s is None or ttl_s > _LONGEST_MEANT_TTL_S else ttl_s)
 
 
 def reply_margin_s(budget_s: float) -> float:

@@ -9,10 +9,12 @@ _MASK = "***"
 _SECRET = re.compile(
     r"""
     (?P<name>
-        \b(?:SharedAccessKey|AccountKey|client_secret|access_token)\b ["']? \s* (?:=|:|%3D) \s* ["']?
-      | \bsig (?:=|%3D)
-      | \b["']sig["'] \s* : \s* ["']
-      | \bBearer \s+
+        (?:\b|%[0-9A-F]{2})  # the letters of an escaped separator are no part of the name
+        (?:
+            (?:SharedAccessKey|AccountKey|client_secret|access_token) (?:\\*["'])? \s* (?:=|:|%3D) \s* (?:\\*["'])?
+          | sig (?:=|%3D)
+          | Bearer \s+
+        )
     )
     (?!\*\*\*)
     [^\s;&"'\\<>,)]+

@@ -15,7 +15,7 @@ FIRST_ENQUEUED = "first-enqueued"  # epoch milliseconds, the broker's clock
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedeliverySpec:
-    """`delays_s`: before the first, second, … further try; none: a failed request is dead-lettered at once."""
+    """`delays_s`: before the first, second, … further try; a copy that waits for a circuit takes none of them."""
 
     delays_s: tuple[float, ...]
     max_age_s: float
@@ -51,10 +51,8 @@ def plan_copy(
 
     Waiting for an open circuit is not a try: it leaves `delivery-attempt` as it is and ends by age alone.
     """
-    if not spec.delays_s:
-        return NoFurtherTry(why="redelivery is off (redelivery_s is empty)")
     if isinstance(outcome, Unavailable) and outcome.circuit_open:
-        delay_s = (outcome.retry_after_s or 1.0) * (1.0 + 0.2 * draw)
+        delay_s = max(1.0, outcome.retry_after_s or 0.0) * (1.0 + 0.2 * draw)
     elif tries < len(spec.delays_s):
         delay_s = max(spec.delays_s[tries], _asked_delay_s(outcome))
         tries += 1

@@ -1,12 +1,12 @@
 """What one attempt at a flow means: a response, or the lack of one, turned into a result."""
 
 import json
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
 from worker.core.outcome import Answered, FlowBody, Indeterminate, Refused, Unavailable
+from worker.core.redaction import redact
 
 NO_RESPONSE: Final = "NoResponse"  # the run ended without reaching its Response action
 TOO_LARGE: Final = "TooLarge"
@@ -14,9 +14,9 @@ TOO_LARGE: Final = "TooLarge"
 REFUSED_CREDENTIALS: Final = frozenset({"DirectApiAuthorizationRequired", "OAuthAccessPolicyNotFound"})
 # An error body is small; what is longer is somebody else's page.
 ERROR_BODY_LIMIT_BYTES: Final = 65_536
+TROUBLE_WHILE_POLLING: Final = frozenset({401, 408, 429, 500, 502, 503, 504})
 DETAIL_LIMIT: Final = 300
 CODE_LIMIT: Final = 100
-_SECRET: Final = re.compile(r"(sig=|bearer )[^\s&\"']+", re.IGNORECASE)
 
 
 class Flaw(Enum):
@@ -82,6 +82,14 @@ class Accepted:
     run_id: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StillRunning:
+    """No answer at the Location yet. `location` is set where it moved."""
+
+    retry_after_s: float | None
+    location: str | None = None
+
+
 AttemptResult: TypeAlias = Ended | Accepted
 
 
@@ -109,6 +117,18 @@ def judge_response(response: Response, *, attempts: int) -> AttemptResult:
     if 300 <= response.status < 500:
         return _turned_away(response, error, attempts)
     return _in_doubt(response, error, attempts)
+
+
+def judge_poll(response: Response, accepted: Accepted, *, attempts: int) -> Ended | StillRunning:
+    """What a GET of the Location brought: anything whole but 202 is the flow's own answer.
+
+    Without a run id, a failing platform or token may stand in its place; and what was cut off can be fetched again.
+    """
+    is_own = response.run_id is not None or response.status not in TROUBLE_WHILE_POLLING
+    is_broken = isinstance(response.body, Flaw) and response.body is not Flaw.TOO_LARGE
+    if response.status == 202 or not is_own or is_broken:
+        return StillRunning(retry_after_s=response.retry_after_s, location=response.location)
+    return _own_answer(replace(response, run_id=response.run_id or accepted.run_id), attempts)
 
 
 def judge_silence(silence: NoAnswer, *, attempts: int) -> Ended:
@@ -221,7 +241,7 @@ def _code(error: PlatformError | None) -> str | None:
 
 def _fit_to_show(text: str, limit: int) -> str:
     """A platform's text may quote the URL it was called with."""
-    shown = _SECRET.sub(r"\1…", text)[:limit]
+    shown = redact(text)[:limit]
     return "".join(character if character.isprintable() else " " for character in shown)
 
 

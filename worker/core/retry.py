@@ -10,6 +10,11 @@ from worker.core.flow_spec import RetrySpec
 # An attempt with less time than this can hardly end well: it would only turn "surely did not run" into "may have run".
 LEAST_ATTEMPT_S: Final = 0.25
 
+FIRST_POLL_S: Final = 1.0
+POLL_GROWTH: Final = 1.5
+LONGEST_POLL_S: Final = 15.0
+LONGEST_RETRY_AFTER_S: Final = 999_999_999.0  # what nine digits say; as an integer it fits AMQP's 32 bits
+
 _DELTA_SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 
 
@@ -30,6 +35,19 @@ def next_delay_s(
     return delay_s if delay_s <= longest_s else None
 
 
+def next_poll_s(polls: int, *, retry_after_s: float | None, remaining_s: float) -> float | None:
+    """Seconds to wait before the next poll after `polls` of them; None where no answer can come in time.
+
+    Without a Retry-After the wait grows, and the last poll is made just before the end.
+    """
+    usable_s = remaining_s - LEAST_ATTEMPT_S
+    if retry_after_s is not None:
+        return retry_after_s if retry_after_s <= usable_s else None
+    if usable_s <= 0:
+        return None
+    return min(FIRST_POLL_S * POLL_GROWTH ** min(polls, 60), LONGEST_POLL_S, usable_s)
+
+
 def parse_retry_after(header: str | None, *, utc_now: datetime) -> float | None:
     """Seconds from an RFC 9110 Retry-After (delta-seconds or a date); None where absent or unreadable."""
     if header is None:
@@ -43,4 +61,4 @@ def parse_retry_after(header: str | None, *, utc_now: datetime) -> float | None:
         return None
     if at.tzinfo is None:  # "-0000": UTC of unknown origin
         at = at.replace(tzinfo=utc_now.tzinfo)
-    return max(0.0, (at - utc_now).total_seconds())
+    return min(max(0.0, (at - utc_now).total_seconds()), LONGEST_RETRY_AFTER_S)

@@ -92,17 +92,20 @@ def _read_boolean(buffer: bytes, position: int, _levels: int) -> tuple[bool, int
 
 
 def _read_char(buffer: bytes, position: int, _levels: int) -> tuple[types.Char, int]:
-    return types.Char(buffer[position : position + 4].decode("utf-32-be")), position + 4
+    end = position + 4
+    if end > len(buffer):
+        raise IndexError
+    return types.Char(buffer[position:end].decode("utf-32-be")), end
 
 
 _unpack_u32 = struct.Struct(">I").unpack_from
 
 
-def _width1(buffer: bytes, position: int) -> tuple[int, int]:
+def width1(buffer: bytes, position: int) -> tuple[int, int]:
     return buffer[position], position + 1
 
 
-def _width4(buffer: bytes, position: int) -> tuple[int, int]:
+def width4(buffer: bytes, position: int) -> tuple[int, int]:
     value: int = _unpack_u32(buffer, position)[0]
     return value, position + 4
 
@@ -118,6 +121,10 @@ def _variable(width: Width, shape: Callable[[bytes], object]) -> Reader:
     return read
 
 
+_WEIGHTLESS_ITEMS: Final = 255
+"""Items of an array may take no byte at all (nulls, trues), so their count is bounded apart from the size."""
+
+
 def _string(raw: bytes) -> str:
     return str(raw, "utf-8")
 
@@ -127,13 +134,13 @@ def _symbol(raw: bytes) -> types.Symbol:
 
 
 def bounds(width: Width, buffer: bytes, position: int) -> tuple[int, int, int]:
-    """Of a compound value: (count of items, first item's position, end). Every item of a list takes a byte or more."""
+    """Of a compound value: (count of items, position of the first, end)."""
     size, start = width(buffer, position)
     end = start + size
     if end > len(buffer):
         raise IndexError
     count, first = width(buffer, start)
-    if first + count > end:
+    if first + count > end and count > _WEIGHTLESS_ITEMS:
         raise DecodeError(f"{count} items cannot stand in {size} bytes")
     return count, first, end
 
@@ -184,7 +191,9 @@ def _array(width: Width) -> Reader:
             descriptor, position = read_any(buffer, position, levels - 1)
             code = buffer[position]
             position += 1
-        reader = READERS[code]
+        if code == 0x00 or code not in CONSTRUCTORS:
+            raise DecodeError(f"0x{code:02x} is no constructor that an array's items can have")
+        reader = CONSTRUCTORS[code]
         items = []
         for _ in range(count):
             item, position = reader(buffer, position, levels - 1)
@@ -244,32 +253,31 @@ CONSTRUCTORS: Final[dict[int, Reader]] = {
     0x84: _opaque(8, types.Decimal64),
     0x94: _opaque(16, types.Decimal128),
     0x98: _read_uuid,
-    0xA0: _variable(_width1, bytes),
-    0xA1: _variable(_width1, _string),
-    0xA3: _variable(_width1, _symbol),
-    0xB0: _variable(_width4, bytes),
-    0xB1: _variable(_width4, _string),
-    0xB3: _variable(_width4, _symbol),
-    0xC0: _list(_width1),
-    0xC1: _map(_width1),
-    0xD0: _list(_width4),
-    0xD1: _map(_width4),
-    0xE0: _array(_width1),
-    0xF0: _array(_width4),
+    0xA0: _variable(width1, bytes),
+    0xA1: _variable(width1, _string),
+    0xA3: _variable(width1, _symbol),
+    0xB0: _variable(width4, bytes),
+    0xB1: _variable(width4, _string),
+    0xB3: _variable(width4, _symbol),
+    0xC0: _list(width1),
+    0xC1: _map(width1),
+    0xD0: _list(width4),
+    0xD1: _map(width4),
+    0xE0: _array(width1),
+    0xF0: _array(width4),
 }
 READERS: Final[list[Reader]] = [CONSTRUCTORS.get(code) or _unknown(code) for code in range(256)]
 
 _FIXED_WIDTHS: Final = {0x4: 0, 0x5: 1, 0x6: 2, 0x7: 4, 0x8: 8, 0x9: 16}
 
 
-def skip(buffer: bytes, position: int) -> int:
+def skip(buffer: bytes, position: int, levels: int = MAX_NESTING) -> int:
     """The position behind the value at `position`, found from its constructor's width class without reading it."""
-    levels = MAX_NESTING
     while buffer[position] == 0x00:
         if not levels:
             raise DecodeError(f"values are nested more than {MAX_NESTING} levels deep")
         levels -= 1
-        position = skip(buffer, position + 1)
+        position = skip(buffer, position + 1, levels)
     width_class = buffer[position] >> 4
     if width_class in _FIXED_WIDTHS:
         end = position + 1 + _FIXED_WIDTHS[width_class]

@@ -1,7 +1,8 @@
 """Service Bus semantics, pure: queues, topics, subscriptions, sessions, locks, dead letters.
 
 Calls go in, effects come out as data. Nothing here knows a socket, a clock, a task or AMQP: `now` is an argument
-(seconds since the epoch; time never runs back, an older `now` counts as the newest one seen) and a message's payload is opaque bytes.
+(seconds since the epoch; time never runs back: an older `now` counts as the newest one seen) and a message's payload
+is opaque bytes.
 What may live here: rules of the broker. What may not: wire formats, I/O, waiting, and anything else of `worker`.
 """
 
@@ -25,6 +26,7 @@ from worker.emulator.broker.facts import EntityFacts, EntityKind, MessageCounts
 from worker.emulator.broker.filters import CorrelationFilter, Filter, SqlFilter, TrueFilter
 from worker.emulator.broker.message import BrokeredMessage, Message, MessageState, PropertyValue
 from worker.emulator.broker.settlement import Abandon, Complete, DeadLetter, Defer, Release, Settlement
+from worker.emulator.broker.sql import parse_sql
 from worker.emulator.broker.topology import (
     QueueProperties,
     RuleProperties,
@@ -78,4 +80,5 @@ __all__ = [
     "TopicProperties",
     "Topology",
     "TrueFilter",
+    "parse_sql",
 ]

@@ -32,7 +32,7 @@ class SessionAcceptTimedOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionLost:
-    """The session's lock expired; the consumer is closed and its messages are back in the session."""
+    """The session's lock expired, its messages are back in the session; the consumer is closed."""
 
     consumer: ConsumerId
     session_id: str

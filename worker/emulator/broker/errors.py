@@ -18,7 +18,7 @@ class EntityNotFoundError(BrokerError):
 
 
 class OperationNotAllowedError(BrokerError):
-    """The entity exists but doesn't do this: receive from a topic, send to a dead-letter queue, a session where none is kept, …"""
+    """The entity exists but doesn't do this: receive from a topic, send to a dead-letter queue, keep sessions, …"""
 
 
 class MessageSizeExceededError(BrokerError):

@@ -3,14 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from types import MappingProxyType
-from typing import Final
 from uuid import UUID
 
 PropertyValue = str | int | float | bool | bytes | UUID | None
 """An application property's value, as far as filters tell them apart."""
-
-NO_PROPERTIES: Final[Mapping[str, PropertyValue]] = MappingProxyType({})
 
 
 class MessageState(IntEnum):
@@ -38,7 +34,7 @@ class Message:
     ttl_s: float | None = None
     scheduled_for: float | None = None
     """Seconds since the epoch; in the future, the message waits as scheduled."""
-    application_properties: Mapping[str, PropertyValue] = field(default=NO_PROPERTIES)
+    application_properties: Mapping[str, PropertyValue] = field(default_factory=dict)
     """Read only by subscription filters, so a mapping that decodes on first use is welcome."""
 
 
@@ -58,7 +54,7 @@ class BrokeredMessage:
     """Earlier deliveries that failed: 0 the first time (as AMQP's header counts)."""
     dead_letter_source: str | None
     added_properties: Mapping[str, PropertyValue]
-    """Application properties to lay over the message's own: DeadLetterReason, DeadLetterErrorDescription, and those given when settling."""
+    """To lay over the message's own: DeadLetterReason, DeadLetterErrorDescription, and what was given when settling."""
     lock_token: UUID | None
     """None when peeked or received-and-deleted."""
     locked_until: float | None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from worker.emulator.broker.message import NO_PROPERTIES, PropertyValue
+from worker.emulator.broker.message import PropertyValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,14 +15,14 @@ class Complete:
 class Abandon:
     """Deliver again, one failed delivery more; too many, and it is dead-lettered."""
 
-    properties: Mapping[str, PropertyValue] = field(default=NO_PROPERTIES)
+    properties: Mapping[str, PropertyValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defer:
     """Set aside until asked for by sequence number."""
 
-    properties: Mapping[str, PropertyValue] = field(default=NO_PROPERTIES)
+    properties: Mapping[str, PropertyValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class DeadLetter:
 
     reason: str | None = None
     description: str | None = None
-    properties: Mapping[str, PropertyValue] = field(default=NO_PROPERTIES)
+    properties: Mapping[str, PropertyValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,222 @@
+"""A request queue in memory, with locks, delivery counts and credit, and lanes that receive from it."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+from worker.core.delivery import Delivery
+from worker.core.failures import BusFailure, BusUnreachable
+from worker.core.settlement import Abandon, Complete, DeadLetter, LeaveLocked, Settled, Settlement
+
+ROUND_TRIP_S = 0.002
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@dataclass(slots=True, eq=False)
+class Message:
+    delivery: Delivery  # as it would be delivered next
+    lock_token: str | None = None
+    locked_until: float = 0.0
+
+    def is_locked(self) -> bool:
+        return self.lock_token is not None and self.locked_until > now()
+
+
+@dataclass(kw_only=True)
+class FakeQueue:
+    """`ended` tells in order how each message left; what was delivered too often leaves as None."""
+
+    lock_s: float = 60.0
+    is_renewable: bool = True
+    max_delivery_count: int = 10
+    messages: list[Message] = field(default_factory=list)
+    ended: list[tuple[Delivery, Settlement | None]] = field(default_factory=list)
+    lanes: list["FakeLane"] = field(default_factory=list)
+    on_end: Callable[[Delivery, Settlement | None], None] = lambda _delivery, _settlement: None
+    _tokens: Iterator[int] = field(default_factory=count)
+
+    def put(self, *deliveries: Delivery) -> None:
+        self.messages.extend(Message(delivery) for delivery in deliveries)
+        self.push()
+
+    def push(self) -> None:
+        """To whoever has credit; what lies too long, or comes too often, is dealt with on the way."""
+        for message in list(self.messages):
+            if message.lock_token is not None and not message.is_locked():
+                self._unlock(message, is_counted=True)
+        for lane in self.lanes:
+            while lane.credit > len(lane.buffer) and (waiting := self._next()) is not None:
+                token, until = f"token-{next(self._tokens)}", now() + self.lock_s
+                waiting.lock_token, waiting.locked_until = token, until
+                lane.buffer.append(replace(waiting.delivery, lock_token=token, locked_until=until))
+                lane.arrived.set()
+                asyncio.get_running_loop().call_at(until + 0.001, self.push)
+
+    def settle(self, lock_token: str, settlement: Settlement) -> Settled:
+        message = self.locked(lock_token)
+        if message is None:
+            return Settled.LOCK_LOST
+        match settlement:
+            case Complete() | DeadLetter():
+                self._end(message, settlement)
+            case Abandon():
+                self._unlock(message, is_counted=True)
+            case LeaveLocked():
+                pass
+        self.push()
+        return Settled.DONE
+
+    def renew(self, lock_token: str) -> float | None:
+        message = self.locked(lock_token)
+        if message is None or not self.is_renewable:
+            return None
+        message.locked_until = now() + self.lock_s
+        asyncio.get_running_loop().call_at(message.locked_until + 0.001, self.push)
+        return message.locked_until
+
+    def release(self, lock_token: str) -> None:
+        message = self.locked(lock_token)
+        if message is not None:
+            self._unlock(message, is_counted=False)
+            self.push()
+
+    def lose_lock(self, sequence_number: int) -> None:
+        for message in self.messages:
+            if message.delivery.sequence_number == sequence_number and message.is_locked():
+                self._unlock(message, is_counted=True)
+        self.push()
+
+    def locked(self, lock_token: str) -> Message | None:
+        return next((one for one in self.messages if one.lock_token == lock_token and one.is_locked()), None)
+
+    def count_locked(self) -> int:
+        return sum(message.is_locked() for message in self.messages)
+
+    def _next(self) -> Message | None:
+        return next((message for message in self.messages if message.lock_token is None), None)
+
+    def _unlock(self, message: Message, *, is_counted: bool) -> None:
+        message.lock_token = None
+        if is_counted:
+            message.delivery = replace(message.delivery, delivery_count=message.delivery.delivery_count + 1)
+            if message.delivery.delivery_count >= self.max_delivery_count:
+                self._end(message, None)
+
+    def _end(self, message: Message, settlement: Settlement | None) -> None:
+        self.messages.remove(message)
+        self.ended.append((message.delivery, settlement))
+        self.on_end(message.delivery, settlement)
+
+
+class FakeLane:
+    """Fits `bridge.ports.Lane`, and checks that it is used like one: by one task, within its credit.
+
+    While `outage` is set, the link is lost and can't be opened. A settlement during an outage is not confirmed;
+    with `applies_unconfirmed` it was carried out all the same.
+    """
+
+    def __init__(self, queue: FakeQueue) -> None:
+        self.queue = queue
+        self.outage: BusFailure | None = None
+        self.applies_unconfirmed = False
+        self.opening_s = 0.05
+        self.credit = 0
+        self.buffer: list[Delivery] = []
+        self.arrived = asyncio.Event()
+        self.is_open = False
+        self.handed_out: list[Delivery] = []
+        self.calls: list[str] = []
+        self.confirms: Callable[[Settlement], bool] = lambda _settlement: True
+        self._in_use_by: str | None = None
+        queue.lanes.append(self)
+
+    def fail(self, outage: BusFailure) -> None:
+        self.outage = outage
+        self._disconnect()
+
+    def recover(self) -> None:
+        self.outage = None
+
+    async def open(self) -> None:
+        with self._alone("open"):
+            self._disconnect()
+            await asyncio.sleep(self.opening_s)
+            if self.outage is not None:
+                raise self.outage
+            self.is_open = True
+
+    async def receive(self, *, most: int, wait_s: float) -> list[Delivery]:
+        assert most > 0
+        with self._alone("receive"):
+            self._require_link()
+            self.credit = most
+            self.queue.push()
+            await asyncio.sleep(ROUND_TRIP_S)
+            self.arrived.clear()
+            if not self.buffer and self.is_open:
+                try:
+                    async with asyncio.timeout(wait_s):
+                        await self.arrived.wait()
+                except TimeoutError:
+                    pass
+            self._require_link()
+            taken, self.buffer = self.buffer[:most], self.buffer[most:]
+            self.credit -= len(taken)
+            self.handed_out.extend(taken)
+            return taken
+
+    async def settle(self, batch: Sequence[tuple[Delivery, Settlement]]) -> list[Settled]:
+        assert batch
+        with self._alone("settle"):
+            await asyncio.sleep(ROUND_TRIP_S)
+            return [self._settle_one(delivery, settlement) for delivery, settlement in batch]
+
+    async def renew_lock(self, delivery: Delivery) -> float | None:
+        with self._alone("renew_lock"):
+            await asyncio.sleep(ROUND_TRIP_S)
+            self._require_link()
+            return self.queue.renew(delivery.lock_token)
+
+    async def close(self) -> None:
+        with self._alone("close"):
+            self._disconnect()
+            await asyncio.sleep(ROUND_TRIP_S)
+
+    def count(self, call: str) -> int:
+        return self.calls.count(call)
+
+    def _settle_one(self, delivery: Delivery, settlement: Settlement) -> Settled:
+        if isinstance(settlement, LeaveLocked):
+            return Settled.DONE
+        is_confirmed = self.is_open and self.confirms(settlement)
+        if is_confirmed or self.applies_unconfirmed:
+            settled = self.queue.settle(delivery.lock_token, settlement)
+            return settled if is_confirmed else Settled.FAILED
+        return Settled.FAILED
+
+    def _require_link(self) -> None:
+        if not self.is_open:
+            raise self.outage or BusUnreachable("The link was lost.")
+
+    def _disconnect(self) -> None:
+        self.is_open = False
+        self.credit = 0
+        buffered, self.buffer = self.buffer, []
+        for delivery in buffered:
+            self.queue.release(delivery.lock_token)
+        self.arrived.set()
+
+    @contextmanager
+    def _alone(self, call: str) -> Iterator[None]:
+        assert self._in_use_by is None, f"{call} while {self._in_use_by} is under way"
+        self._in_use_by = call
+        self.calls.append(call)
+        try:
+            yield
+        finally:
+            self._in_use_by = None

@@ -1,0 +1,31 @@
+"""Shared by all: an embedded broker that lives as long as its test."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from worker.emulator.broker import QueueProperties, SubscriptionProperties, TopicProperties, Topology
+from worker.emulator.server import EmbeddedBroker
+
+TOPOLOGY = Topology(
+    queues=(
+        QueueProperties(name="flow-requests"),
+        QueueProperties(name="flow-requests-briefly", lock_s=1.0),
+        QueueProperties(name="flow-requests-ordered", requires_session=True),
+        QueueProperties(name="flow-replies", requires_session=True, duplicate_window_s=60.0),
+    ),
+    topics=(TopicProperties(name="flow-events", subscriptions=(SubscriptionProperties(name="bridge"),)),),
+)
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[EmbeddedBroker]:
+    async with EmbeddedBroker(TOPOLOGY) as broker:
+        yield broker
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """For tests/contract; only here are options heard however pytest is started."""
+    group = parser.getgroup("flowbridge")
+    group.addoption("--servicebus", metavar="CONNECTION_STRING", help="run the contract tests against this namespace")
+    group.addoption("--servicebus-prefix", default="contract.", help="what its entities' names begin with")

@@ -1,0 +1,103 @@
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import pytest
+
+from worker.core.decode import decode
+from worker.core.delivery import Delivery
+from worker.core.outcome import Reason, Rejected
+from worker.core.request import EventFacts, Request
+from worker.core.route import Match, RouteRule, choose
+
+Deliver: TypeAlias = Callable[..., Delivery]
+
+FLOWS = ("billing", "credit-check")
+EVENT = EventFacts(message="Update", table="account", stage=40, mode=0, organization="Contoso")
+
+
+@pytest.fixture
+def request_of(deliver: Deliver) -> Any:
+    def make(event: EventFacts | None = EVENT, **given: Any) -> Request:
+        request = decode(deliver(**given))
+        assert isinstance(request, Request)
+        return Request(**{name: getattr(request, name) for name in request.__slots__} | {"event": event})
+
+    return make
+
+
+def rule(flow: str, **conditions: Any) -> RouteRule:
+    return RouteRule(flow=flow, match=Match(**conditions))
+
+
+def unroutable(outcome: str | Rejected) -> str:
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason is Reason.UNROUTABLE
+    return outcome.detail
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {},
+        {"message": "update"},
+        {"table": "ACCOUNT"},
+        {"stage": 40},
+        {"mode": 0},
+        {"organization": "contoso"},
+        {"subject": "credit"},
+        {"properties": {"region": "emea"}},
+        {"properties": {"priority": "3", "urgent": "true", "score": "1.5"}},
+        {"message": "Update", "table": "account", "stage": 40, "subject": "credit", "properties": {"region": "emea"}},
+    ],
+)
+def test_a_rule_whose_conditions_all_hold_is_taken(request_of: Any, conditions: dict[str, Any]) -> None:
+    properties = {"region": "emea", "priority": 3, "urgent": True, "score": 1.5}
+    request = request_of(subject="credit", properties=properties)
+    assert choose([rule("credit-check", **conditions)], FLOWS, request) == "credit-check"
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {"message": "Create"},
+        {"table": "contact"},
+        {"stage": 20},
+        {"mode": 1},
+        {"organization": "other"},
+        {"subject": "Credit"},
+        {"properties": {"region": "EMEA"}},
+        {"properties": {"absent": "x"}},
+        {"message": "Update", "table": "contact"},
+    ],
+)
+def test_one_condition_that_fails_is_enough_to_pass_a_rule_by(request_of: Any, conditions: dict[str, Any]) -> None:
+    request = request_of(subject="credit", properties={"region": "emea"})
+    unroutable(choose([rule("credit-check", **conditions)], FLOWS, request))
+
+
+def test_the_first_rule_that_holds_wins_over_the_flow_property(request_of: Any) -> None:
+    rules = [rule("credit-check", stage=20), rule("billing", stage=40), rule("credit-check", stage=40)]
+    assert choose(rules, FLOWS, request_of(properties={"flow": "credit-check"})) == "billing"
+
+
+def test_without_a_match_the_flow_property_decides(request_of: Any) -> None:
+    rules = [rule("billing", stage=20)]
+    assert choose(rules, FLOWS, request_of(properties={"flow": "credit-check"})) == "credit-check"
+
+
+def test_a_condition_on_an_event_never_holds_for_any_other_body(request_of: Any) -> None:
+    unroutable(choose([rule("billing", message="Update")], FLOWS, request_of(event=None)))
+
+
+def test_the_only_flow_needs_no_name(request_of: Any) -> None:
+    assert choose([], ["billing"], request_of()) == "billing"
+
+
+def test_an_unknown_flow_is_unroutable_even_beside_the_only_one(request_of: Any) -> None:
+    detail = unroutable(choose([], ["billing"], request_of(properties={"flow": "https://evil.example/"})))
+    assert "https://evil.example/" in detail
+    assert "billing" in detail
+
+
+def test_with_several_flows_and_no_word_the_known_ones_are_listed(request_of: Any) -> None:
+    assert "billing, credit-check" in unroutable(choose([], FLOWS, request_of()))

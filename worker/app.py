@@ -1,0 +1,200 @@
+"""The composition root: builds everything from settings, owns signals and drain, and takes it all down in order."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+import structlog
+
+from worker.admin import server as admin
+from worker.bridge.leash import CutReason
+from worker.bridge.observed import Observed
+from worker.bridge.process import Bridge, BridgeSpec
+from worker.bridge.pump import Pump
+from worker.core.outcome import Outcome
+from worker.core.readiness import Readiness, readiness
+from worker.core.redelivery import RedeliverySpec
+from worker.flow.client import FlowClient
+from worker.flow.token import Credential, IdentitySpec
+from worker.servicebus.connect import Bus, BusOptions, QueueSource, Source, SubscriptionSource
+from worker.servicebus.lanes import ReceiverLane
+from worker.servicebus.redeliveries import RedeliveryOutbox
+from worker.servicebus.replies import ReplyOutbox
+from worker.settings import Settings
+
+MOST_LANES: Final = 8  # each is a connection; more add no throughput on one core (README, "How many lanes")
+_EXPECTED: Final = frozenset({Outcome.ANSWERED, Outcome.REFUSED, Outcome.EXPIRED, Outcome.REJECTED})
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class Stop:
+    """The first request to stop drains; a second one hurries the drain."""
+
+    def __init__(self) -> None:
+        self.requested = asyncio.Event()
+        self.hurried = asyncio.Event()
+
+    def request(self) -> None:
+        (self.hurried if self.requested.is_set() else self.requested).set()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A running worker, for who started it to look at."""
+
+    pump: Pump
+    http_port: int
+
+
+async def run(settings: Settings) -> int:
+    """Until SIGTERM or SIGINT; the exit status."""
+    stop = Stop()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.request)
+    try:
+        async with assembled(settings) as worker:
+            _log.info("worker_started", http_port=worker.http_port, concurrency=settings.worker.concurrency)
+            is_clean = await drained(worker.pump, stop, drain_s=settings.worker.drain_s)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+    _log.info("worker_stopped", clean=is_clean)
+    return 0 if is_clean else 1
+
+
+@asynccontextmanager
+async def assembled(
+    settings: Settings, *, observe: Callable[[Observed], None] | None = None
+) -> AsyncIterator[Worker]:
+    """Everything built and listening; the pump is yours to run. Left in the reverse order of what depends on what."""
+    async with AsyncExitStack() as stack:
+        credential = await stack.enter_async_context(_credential(settings))
+        flows = settings.flow_specs()
+        client = await stack.enter_async_context(FlowClient(flows.values(), credential))
+        bus = await stack.enter_async_context(Bus(bus_options(settings, credential)))
+        replies = await stack.enter_async_context(ReplyOutbox(bus, queues=settings.servicebus.reply_queues))
+        redelivery_queue = _redelivery_queue(settings)
+        redeliveries = (
+            None
+            if redelivery_queue is None
+            else await stack.enter_async_context(RedeliveryOutbox(bus, queue=redelivery_queue))
+        )
+        bridge = Bridge(
+            spec=BridgeSpec(
+                namespace_host=urlsplit(f"//{bus.namespace}").hostname or bus.namespace,
+                reply_queues=settings.servicebus.reply_queues,
+                flows=flows,
+                routes=settings.route_rules(),
+                redelivery=RedeliverySpec(
+                    delays_s=settings.worker.redelivery_s, max_age_s=settings.worker.max_age_s
+                ),
+                default_timeout_s=settings.worker.default_timeout_s,
+            ),
+            flows=client,
+            replies=replies,
+            redeliveries=redeliveries,
+        )
+        pump = Pump(
+            [ReceiverLane(bus, source) for source in lane_sources(settings)],
+            bridge=bridge,
+            concurrency=settings.worker.concurrency,
+            observe=observe or log_observed,
+        )
+        port = await stack.enter_async_context(
+            admin.serve(
+                host=settings.http.host,
+                port=settings.http.port,
+                read_readiness=lambda: _readiness(pump, credential),
+                read_status=lambda: _status(pump, credential),
+            )
+        )
+        yield Worker(pump=pump, http_port=port)
+
+
+async def drained(pump: Pump, stop: Stop, *, drain_s: float) -> bool:
+    """Run the pump until `stop`, then let it finish within `drain_s`. Whether everything in hand was settled."""
+    async with asyncio.TaskGroup() as tasks:
+        pumping = tasks.create_task(pump.run())
+        await stop.requested.wait()
+        _log.info("drain_started", in_flight=pump.facts.in_flight, drain_s=drain_s)
+        pump.stop()
+        reserve_s = min(5.0, 0.5 * drain_s)  # for answers and settlements after the last call was cut
+        hurried = tasks.create_task(stop.hurried.wait())
+        await asyncio.wait({pumping, hurried}, timeout=drain_s - reserve_s, return_when=asyncio.FIRST_COMPLETED)
+        hurried.cancel()
+        pump.cut(CutReason.DRAIN_OVER)
+        await asyncio.wait({pumping}, timeout=0.6 * reserve_s)
+        pump.cut(CutReason.STOP_NOW)
+        await asyncio.wait({pumping}, timeout=0.3 * reserve_s)
+        is_clean = pump.facts.in_flight == 0  # links may still be closing; that takes them a second
+        pumping.cancel()
+    return is_clean
+
+
+def bus_options(settings: Settings, credential: Credential) -> BusOptions:
+    servicebus = settings.servicebus
+    if servicebus.connection_string is not None:
+        return BusOptions(
+            connection_string=servicebus.connection_string.get_secret_value(), transport=servicebus.transport
+        )
+    return BusOptions(namespace=servicebus.namespace, credential=credential, transport=servicebus.transport)
+
+
+def lane_sources(settings: Settings) -> list[Source]:
+    """One per lane: as many as the concurrency bears, and two for a retry queue beside a topic."""
+    servicebus = settings.servicebus
+    lanes = min(MOST_LANES, settings.worker.concurrency)
+    if servicebus.request_topic is None:
+        return [QueueSource(queue=servicebus.request_queue)] * lanes
+    subscription = SubscriptionSource(
+        topic=servicebus.request_topic, subscription=servicebus.request_subscription or ""
+    )
+    retries: list[Source] = [] if servicebus.retry_queue is None else [QueueSource(queue=servicebus.retry_queue)] * 2
+    return [*[subscription] * lanes, *retries][:settings.worker.concurrency]
+
+
+def log_observed(observed: Observed) -> None:
+    """One line per delivery."""
+    facts = {name: value for name, value in asdict(observed).items() if value is not None}
+    is_expected = observed.outcome in _EXPECTED and observed.defect is None
+    (_log.info if is_expected else _log.warning)("request_ended", **facts)
+
+
+def _credential(settings: Settings) -> Credential:
+    identity = settings.identity
+    return Credential(IdentitySpec(kind=identity.kind, client_id=identity.client_id, cloud=identity.cloud))
+
+
+def _redelivery_queue(settings: Settings) -> str | None:
+    """Copies never go to a topic: its other subscriptions would get them too."""
+    servicebus = settings.servicebus
+    if not settings.worker.redelivery_s:
+        return None
+    return servicebus.request_queue if servicebus.request_topic is None else servicebus.retry_queue
+
+
+def _readiness(pump: Pump, credential: Credential) -> Readiness:
+    facts = pump.facts
+    return readiness(
+        is_draining=facts.is_stopping,
+        lanes_receiving=facts.lanes_receiving,
+        bus_failure=facts.failure,
+        token_failure=next((state.failure for state in credential.states() if not state.usable_s), None),
+    )
+
+
+def _status(pump: Pump, credential: Credential) -> dict[str, object]:
+    ready = _readiness(pump, credential)
+    return {
+        "ready": ready.is_ready,
+        "reasons": ready.reasons,
+        "pump": asdict(pump.facts),
+        "tokens": [asdict(state) for state in credential.states()],
+    }

@@ -1,0 +1,68 @@
+"""`flowbridge`: the commands together."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated, Any, Final
+
+import typer
+
+from worker.cli import check, demo, emulator, request, run
+from worker.cli.failure import BAD_SETTINGS, INTERRUPTED, tell
+
+# Typer brings a click of its own, whose names aren't public; this is the parent of all that is wrong with arguments.
+_UsageError: Final[type[Any]] = typer.BadParameter.__bases__[0]
+
+app = typer.Typer(
+    name="flowbridge",
+    help="Synchronous answers from Power Automate flows over Azure Service Bus.",
+    epilog="Start with: flowbridge demo",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.command("demo")(demo.demo)
+app.command("run")(run.run)
+app.command("request")(request.request)
+app.command("check")(check.check)
+app.command("emulator")(emulator.emulator)
+
+
+def _print_version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"flowbridge {version('flowbridge')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _flowbridge(
+    context: typer.Context,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status. `FLOWBRIDGE_DEBUG=1` lets failures end in a traceback."""
+    try:
+        status = app(args=arguments, standalone_mode=False)
+    except _UsageError as wrong:
+        command = "flowbridge" if wrong.ctx is None else wrong.ctx.command_path
+        typer.echo(f"flowbridge: {wrong.format_message().rstrip('.')}. See '{command} --help'.", err=True)
+        return BAD_SETTINGS
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except Exception as error:
+        if os.environ.get("FLOWBRIDGE_DEBUG"):
+            raise
+        return tell(error)
+    return status if isinstance(status, int) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

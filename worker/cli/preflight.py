@@ -1,0 +1,188 @@
+"""What `flowbridge check` looks at, each with what it saw and, where it is wrong, what to do."""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Final
+from uuid import uuid4
+
+from worker.app import Stop, assembled, bus_options, drained, lane_sources
+from worker.bridge.observed import Observed
+from worker.cli.caller import credential_of, requester_of
+from worker.core.flow_spec import FlowSpec
+from worker.core.outcome import Outcome
+from worker.core.redelivery import FIRST_ENQUEUED
+from worker.flow.token import Credential, NoToken
+from worker.requester import BusRefused, NoReply
+from worker.servicebus import probe
+from worker.servicebus.connect import Bus
+from worker.settings import Settings
+
+BUS_SCOPE: Final = "https://servicebus.azure.net/.default"
+PLATFORM_ANSWERS_WITHIN_S: Final = 120.0
+ROUND_TRIP_S: Final = 30.0
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    HINT = "hint"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    name: str
+    verdict: Verdict
+    detail: str
+
+
+async def findings(settings: Settings, *, round_trip: bool) -> AsyncIterator[Finding]:
+    """As they come; the cheap ones first. What needs a token waits for the token."""
+    for finding in derived(settings):
+        yield finding
+    async with AsyncExitStack() as stack:
+        credential = await stack.enter_async_context(credential_of(settings))
+        tokens = await asyncio.gather(*(_token(credential, scope) for scope in _scopes(settings)))
+        for finding in tokens:
+            yield finding
+        if settings.servicebus.namespace and tokens[0].verdict is Verdict.FAILED:
+            return
+        bus = await stack.enter_async_context(Bus(bus_options(settings, credential)))
+        reached = await asyncio.gather(*_probes(settings, bus, round_trip=round_trip))
+        for finding in reached:
+            yield finding
+    if round_trip and all(finding.verdict is not Verdict.FAILED for finding in reached):
+        yield await _round_trip(settings)
+
+
+def derived(settings: Settings) -> list[Finding]:
+    """What the numbers come to."""
+    worker, bus = settings.worker, settings.servicebus
+    flows = list(settings.flow_specs().values())
+    slowest = max(flows, key=longest_call_s)
+    longest_s = longest_call_s(slowest)
+    found = [
+        _ok("credit", f"{worker.concurrency} requests locked at most, over {len(lane_sources(settings))} receivers"),
+        _ok(
+            "lock time",
+            f"{longest_s:.0f} s at worst (flow {slowest.name}: {slowest.retry.attempts} attempts of "
+            f"{slowest.timeout_s:g} s and their pauses); the {bus.lock_s:g} s lock is renewed about "
+            f"{math.ceil(longest_s / (bus.lock_s / 2))} times",
+        ),
+        _ok("drain", f"{worker.drain_s:g} s, below the platform's grace of {worker.grace_s:g} s"),
+    ]
+    for flow in flows:
+        if flow.timeout_s > worker.drain_s:
+            cut = f"an attempt of flow {flow.name} may take {flow.timeout_s:g} s and is cut when drain_s ends"
+            found.append(_hint("drain", f"{cut}; raise drain_s and grace_s if that matters"))
+        if flow.timeout_s > PLATFORM_ANSWERS_WITHIN_S:
+            found.append(
+                _hint("time-out", f"flow {flow.name} waits {flow.timeout_s:g} s, but Power Automate gives up at 120 s")
+            )
+    if bus.max_delivery_count < 3:
+        found.append(
+            _hint("deliveries", "callers hear of a failing worker from the third delivery on; allow at least 3")
+        )
+    if not bus.reply_queues:
+        found.append(_hint("replies", "reply_queues is empty, so every request with a return address is dead-lettered"))
+    return found
+
+
+def longest_call_s(flow: FlowSpec) -> float:
+    """Every attempt to its end, every pause at its longest."""
+    retry = flow.retry
+    pauses_s = (min(retry.max_s, retry.first_s * 2.0 ** min(number, 60)) for number in range(retry.attempts - 1))
+    return retry.attempts * flow.timeout_s + sum(pauses_s)
+
+
+def _scopes(settings: Settings) -> list[str]:
+    bus = [BUS_SCOPE] if settings.servicebus.namespace else []
+    flows = [flow.scope for flow in settings.flow_specs().values() if flow.auth == "identity"]
+    return list(dict.fromkeys(bus + flows))
+
+
+async def _token(credential: Credential, scope: str) -> Finding:
+    name = f"token for {scope}"
+    try:
+        token = await credential.get_token(scope)
+    except NoToken as missing:
+        return Finding(name=name, verdict=Verdict.FAILED, detail=str(missing))
+    return _ok(name, f"valid for {(token.expires_on - time.time()) / 3600:.1f} h")
+
+
+def _probes(settings: Settings, bus: Bus, *, round_trip: bool) -> list[Coroutine[Any, Any, Finding]]:
+    names = settings.servicebus
+    sources = dict.fromkeys(lane_sources(settings))
+    copies_to = names.request_queue if names.request_topic is None else names.retry_queue
+    return [
+        *(_link(probe.request_source(bus, source, sessions=names.request_sessions)) for source in sources),
+        *(_link(probe.reply_queue(bus, queue)) for queue in names.reply_queues),
+        *(_session(bus, queue, is_needed=round_trip) for queue in names.reply_queues),
+        *([_copies(bus, copies_to)] if copies_to and settings.worker.redelivery_s else []),
+    ]
+
+
+async def _link(probing: Coroutine[Any, Any, probe.Finding]) -> Finding:
+    seen = await probing
+    return Finding(name=seen.name, verdict=Verdict.OK if seen.ok else Verdict.FAILED, detail=seen.detail)
+
+
+async def _copies(bus: Bus, queue: str) -> Finding:
+    seen = await _link(probe.reply_queue(bus, queue))
+    return replace(seen, name=f"put requests for later on queue '{queue}'")
+
+
+async def _session(bus: Bus, queue: str, *, is_needed: bool) -> Finding:
+    """The worker itself never listens on a reply queue; its callers do, perhaps with other credentials."""
+    seen = await _link(probe.reply_session(bus, queue))
+    if seen.verdict is Verdict.OK or is_needed or "not allowed" not in seen.detail:
+        return seen
+    return replace(seen, verdict=Verdict.HINT, detail="not allowed to listen here; only callers need to")
+
+
+async def _round_trip(settings: Settings) -> Finding:
+    """A worker with one slot, here, beside any others; whoever gets the request answers `expired` and calls no flow."""
+    name = "round trip"
+    here = settings.model_copy(
+        update={
+            "worker": settings.worker.model_copy(update={"concurrency": 1}),
+            "http": settings.http.model_copy(update={"host": "127.0.0.1", "port": 0}),
+        }
+    )
+    stop, started = Stop(), time.perf_counter()
+    async with assembled(here, observe=_unseen) as worker, requester_of(settings) as requester:
+        draining = asyncio.create_task(drained(worker.pump, stop, drain_s=settings.worker.drain_s))
+        try:
+            reply = await requester.request(
+                b"{}",
+                flow=next(iter(settings.flow_specs())),
+                properties={FIRST_ENQUEUED: 0},  # as if it had waited since 1970
+                session_id=str(uuid4()) if settings.servicebus.request_sessions else None,
+                timeout_s=ROUND_TRIP_S,
+            )
+        except (NoReply, BusRefused) as missing:
+            detail = f"{missing} Check that a worker runs, and the rights to send requests and to listen for replies."
+            return Finding(name=name, verdict=Verdict.FAILED, detail=detail)
+        finally:
+            stop.request()
+            await draining
+    if reply.outcome is not Outcome.EXPIRED:
+        detail = f"expected the answer expired, got {reply.outcome.value} ({reply.reason}); correct the routes"
+        return Finding(name=name, verdict=Verdict.FAILED, detail=detail)
+    return _ok(name, f"one request sent and answered in {(time.perf_counter() - started) * 1000:.0f} ms")
+
+
+def _unseen(_observed: Observed) -> None:
+    pass
+
+
+def _ok(name: str, detail: str) -> Finding:
+    return Finding(name=name, verdict=Verdict.OK, detail=detail)
+
+
+def _hint(name: str, detail: str) -> Finding:
+    return Finding(name=name, verdict=Verdict.HINT, detail=detail)

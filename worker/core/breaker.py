@@ -1,0 +1,185 @@
+"""Circuit breaker of one flow: a sliding window of calls, an open time that grows, a few probes."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, TypeAlias, assert_never
+
+from worker.core.flow_spec import BreakerSpec
+from worker.core.response import Sign
+
+BUCKETS: Final = 10
+OPEN_GROWTH_LIMIT: Final = 8  # the open time doubles with every failed probe, up to this many times `open_s`
+
+
+class Circuit(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """The right to make one call, to be recorded once or given back. Void once the circuit has changed."""
+
+    epoch: int
+    serial: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenUntil:
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeUnderWay:
+    """Half-open, all probes out: their end decides."""
+
+
+Refusal: TypeAlias = OpenUntil | ProbeUnderWay
+
+
+@dataclass(slots=True)
+class _Bucket:
+    ends_at: float
+    calls: int = 0
+    failures: int = 0
+    slow: int = 0
+
+
+class _Window:
+    """Calls of the last `window_s`, counted when they end."""
+
+    def __init__(self, window_s: float) -> None:
+        self._bucket_s = window_s / BUCKETS
+        self._window_s = window_s
+        self._buckets: deque[_Bucket] = deque()
+
+    def count(self, now: float, *, is_failure: bool, is_slow: bool) -> _Bucket:
+        """The sum over the window, this call included."""
+        while self._buckets and self._buckets[0].ends_at <= now - self._window_s:
+            self._buckets.popleft()
+        if not self._buckets or self._buckets[-1].ends_at <= now:
+            self._buckets.append(_Bucket(now + self._bucket_s))
+        newest = self._buckets[-1]
+        newest.calls += 1
+        newest.failures += is_failure
+        newest.slow += is_slow
+        return _Bucket(
+            newest.ends_at,
+            calls=sum(bucket.calls for bucket in self._buckets),
+            failures=sum(bucket.failures for bucket in self._buckets),
+            slow=sum(bucket.slow for bucket in self._buckets),
+        )
+
+
+class _Closed:
+    def __init__(self, spec: BreakerSpec) -> None:
+        self.window = _Window(spec.window_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    until: float
+
+
+@dataclass(slots=True)
+class _HalfOpen:
+    probes_out: set[Permit] = field(default_factory=set)
+    successes: int = 0
+
+
+class Breaker:
+    """Every answer, a refusal too, proves life; silence, 5xx and slowness speak against the flow."""
+
+    def __init__(self, spec: BreakerSpec) -> None:
+        self._spec = spec
+        self._state: _Closed | _Open | _HalfOpen = _Closed(spec)
+        self._epoch = 0
+        self._permits = 0
+        self._openings_in_a_row = 0
+
+    def circuit(self, now: float) -> Circuit:
+        self._advance(now)
+        match self._state:
+            case _Closed():
+                return Circuit.CLOSED
+            case _Open():
+                return Circuit.OPEN
+            case _HalfOpen():
+                return Circuit.HALF_OPEN
+        assert_never(self._state)
+
+    def reopens_at(self, now: float) -> float | None:
+        """When calls may be made again; None unless the circuit is open."""
+        self._advance(now)
+        return self._state.until if isinstance(self._state, _Open) else None
+
+    def refusal(self, now: float) -> Refusal | None:
+        """What `admit` would say, without taking a permit."""
+        self._advance(now)
+        match self._state:
+            case _Closed():
+                return None
+            case _Open(until=until):
+                return OpenUntil(at=until)
+            case _HalfOpen() as half_open:
+                is_free = len(half_open.probes_out) + half_open.successes < self._spec.probes
+                return None if is_free else ProbeUnderWay()
+        assert_never(self._state)
+
+    def admit(self, now: float) -> Permit | Refusal:
+        refusal = self.refusal(now)
+        if refusal is not None:
+            return refusal
+        self._permits += 1
+        permit = Permit(self._epoch, self._permits)
+        if isinstance(self._state, _HalfOpen):
+            self._state.probes_out.add(permit)
+        return permit
+
+    def record(self, permit: Permit, sign: Sign, *, took_s: float, now: float) -> None:
+        if permit.epoch != self._epoch:
+            return
+        is_failure = sign is Sign.FAILED
+        is_slow = took_s >= self._spec.slow_s
+        match self._state:
+            case _Closed(window=window):
+                if self._speaks_against(window.count(now, is_failure=is_failure, is_slow=is_slow)):
+                    self._open(now)
+            case _HalfOpen() as half_open:
+                half_open.probes_out.discard(permit)
+                half_open.successes += 1
+                if is_failure or is_slow:
+                    self._open(now)
+                elif half_open.successes >= self._spec.probes:
+                    self._enter(_Closed(self._spec))
+                    self._openings_in_a_row = 0
+            case _Open():
+                pass  # unreachable: opening voids every permit
+            case _:
+                assert_never(self._state)
+
+    def give_back(self, permit: Permit) -> None:
+        """The call ended without a word about the flow. Nothing happens to a permit that was recorded."""
+        if isinstance(self._state, _HalfOpen):
+            self._state.probes_out.discard(permit)
+
+    def _speaks_against(self, window: _Bucket) -> bool:
+        return window.calls >= self._spec.min_calls and (
+            window.failures >= self._spec.failure_ratio * window.calls
+            or window.slow >= self._spec.slow_ratio * window.calls
+        )
+
+    def _open(self, now: float) -> None:
+        growth = min(2 ** min(self._openings_in_a_row, BUCKETS), OPEN_GROWTH_LIMIT)
+        self._openings_in_a_row += 1
+        self._enter(_Open(now + self._spec.open_s * growth))
+
+    def _advance(self, now: float) -> None:
+        if isinstance(self._state, _Open) and now >= self._state.until:
+            self._enter(_HalfOpen())
+
+    def _enter(self, state: _Closed | _Open | _HalfOpen) -> None:
+        self._state = state
+        self._epoch += 1

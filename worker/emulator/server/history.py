@@ -1,0 +1,100 @@
+"""What went in and out of the broker, in order: a list that only grows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from worker.emulator.broker import BrokeredMessage, Message, Settlement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enqueued:
+    at: float
+    """Seconds since the epoch, as in all records."""
+    entity: str
+    message_id: str | None
+    session_id: str | None
+    scheduled_for: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    at: float
+    entity: str
+    message_id: str | None
+    sequence_number: int
+    delivery_count: int
+    lock_token: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    at: float
+    entity: str
+    message_id: str | None
+    """None where the lock token is not of a delivery in this history."""
+    lock_token: UUID
+    settlement: Settlement
+    refusal: str | None
+    """The error condition when the broker refused, as for a lost lock."""
+
+
+Record = Enqueued | Delivered | Settled
+
+
+class History:
+    """`is_kept` false: nothing is, for long runs."""
+
+    def __init__(self, *, is_kept: bool) -> None:
+        self._is_kept = is_kept
+        self._records: list[Record] = []
+        self._message_ids: dict[UUID, str | None] = {}
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        return tuple(self._records)
+
+    def enqueued(self, at: float, entity: str, messages: list[Message]) -> None:
+        if self._is_kept:
+            self._records += [
+                Enqueued(
+                    at=at,
+                    entity=entity,
+                    message_id=message.message_id,
+                    session_id=message.session_id,
+                    scheduled_for=message.scheduled_for,
+                )
+                for message in messages
+            ]
+
+    def delivered(self, at: float, entity: str, delivered: BrokeredMessage) -> None:
+        if not self._is_kept:
+            return
+        if delivered.lock_token is not None:
+            self._message_ids[delivered.lock_token] = delivered.message.message_id
+        self._records.append(
+            Delivered(
+                at=at,
+                entity=entity,
+                message_id=delivered.message.message_id,
+                sequence_number=delivered.sequence_number,
+                delivery_count=delivered.delivery_count,
+                lock_token=delivered.lock_token,
+            )
+        )
+
+    def settled(
+        self, at: float, entity: str, lock_token: UUID, settlement: Settlement, *, refusal: str | None = None
+    ) -> None:
+        if self._is_kept:
+            self._records.append(
+                Settled(
+                    at=at,
+                    entity=entity,
+                    message_id=self._message_ids.get(lock_token),
+                    lock_token=lock_token,
+                    settlement=settlement,
+                    refusal=refusal,
+                )
+            )

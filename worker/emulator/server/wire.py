@@ -1,0 +1,147 @@
+"""A TCP connection and the AMQP engine on it: bytes in, events to the peer; what gathers goes out together."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from typing import Final, cast
+
+from worker.emulator.amqp.connection import Connection
+from worker.emulator.amqp.errors import RemoteProtocolError
+from worker.emulator.amqp.performatives import Error
+from worker.emulator.faults import Faults
+from worker.emulator.server.auth import Admission, Auth
+from worker.emulator.server.floor import Floor
+from worker.emulator.server.peer import MECHANISMS, Peer
+
+HIGH_WATER_BYTES: Final = 256 * 1024
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER on, for no time at all: the socket closes with RST."""
+
+
+class TcpWire(asyncio.Protocol):
+    def __init__(self, *, floor: Floor, faults: Faults, auth: Auth, wires: set[TcpWire]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._engine = Connection(is_server=True, now=self._loop.time(), mechanisms=MECHANISMS)
+        self._peer = Peer(self._engine, self, floor=floor, faults=faults, admission=Admission(auth))
+        self._floor = floor
+        self._wires = wires
+        self._transport: asyncio.Transport | None = None
+        self._flush_handle: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = float("inf")
+        self._is_paused = False
+        self._is_silent = False
+
+    # asyncio's protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
+        self._wires.add(self)
+        self._arm()
+        self._floor.tell_watchers()
+
+    def data_received(self, data: bytes) -> None:
+        self._engine.receive_data(data, self._loop.time())
+        try:
+            while (event := self._engine.next_event()) is not None:
+                self._peer.hear(event)
+        except RemoteProtocolError:
+            pass  # the engine has put into words what the peer is to hear of it
+        self.flush_soon()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self._wires.discard(self)
+        for handle in (self._flush_handle, self._timer):
+            if handle is not None:
+                handle.cancel()
+        self._transport = None
+        self._peer.lost()
+
+    def pause_writing(self) -> None:
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        self._is_paused = False
+        self._peer.resume()
+        self.flush_soon()
+
+    # the way out
+
+    @property
+    def is_congested(self) -> bool:
+        return self._is_paused or self._is_silent
+
+    def flush_soon(self) -> None:
+        """In the next turn of the loop, so that what several clients cause goes out in one write."""
+        if self._flush_handle is None and self._transport is not None:
+            self._flush_handle = self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_handle = None
+        if self._transport is None or self._is_silent:
+            return
+        data = self._engine.data_to_send()
+        if data:
+            self._transport.write(data)
+        if self._engine.is_over:
+            self._transport.close()
+            return
+        self._arm()
+        if not self._is_paused:
+            self._peer.resume()
+
+    def _arm(self) -> None:
+        """A deadline moves away with every frame; the timer is only set again when it fires, or would be late."""
+        deadline = self._engine.next_deadline()
+        if deadline is None or deadline >= self._timer_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = deadline
+        self._timer = self._loop.call_at(deadline, self._wake)
+
+    def _wake(self) -> None:
+        self._timer_at = float("inf")
+        self._engine.advance(self._loop.time())
+        self.flush_soon()
+        self._arm()
+
+    # faults
+
+    @property
+    def link_count(self) -> int:
+        return len(self._peer.ends)
+
+    def has_link_on(self, entity: str) -> bool:
+        return self._peer.has_link_on(entity)
+
+    def cut(self, *, resets: bool) -> None:
+        if self._transport is None:
+            return
+        if resets:
+            raw = self._transport.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self._transport.abort()
+
+    def fall_silent(self) -> None:
+        if self._transport is not None and not self._is_silent:
+            self._is_silent = True
+            self._transport.pause_reading()
+
+    def speak_again(self) -> None:
+        if self._is_silent and self._transport is not None:
+            self._is_silent = False
+            self._transport.resume_reading()
+            self.flush_soon()
+
+    def detach_links_on(self, entity: str, error: Error) -> int:
+        return self._peer.detach_links_on(entity, error)
+
+    def lose_session(self, entity: str, session_id: str) -> bool:
+        return self._peer.lose_session(entity, session_id)

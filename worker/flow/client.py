@@ -1,0 +1,66 @@
+"""The flows as the bridge calls them."""
+
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from worker.core.breaker import Circuit
+from worker.core.flow_spec import FlowSpec
+from worker.core.request import Call
+from worker.flow.call import FlowCall, Line, TokenSource
+from worker.flow.exchange import open_session
+from worker.flow.gate import Gate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowState:
+    name: str
+    circuit: Circuit
+    reopens_in_s: float | None
+    in_flight: int
+
+
+class FlowClient:
+    """One HTTP session and a gate per flow, from `async with` to its end. `tokens` belongs to the caller."""
+
+    def __init__(
+        self, flows: Iterable[FlowSpec], tokens: TokenSource, *, ssl_context: ssl.SSLContext | None = None
+    ) -> None:
+        self._flows = tuple(flows)
+        self._tokens = tokens
+        self._ssl_context = ssl_context
+        self._lines: dict[str, Line] = {}
+
+    async def __aenter__(self) -> Self:
+        # Polling may need a second connection per call, to another host.
+        connections = 2 * sum(flow.concurrency for flow in self._flows)
+        self._session = open_session(connections=connections, ssl_context=self._ssl_context)
+        self._lines = {
+            flow.name: Line(session=self._session, gate=Gate(flow), tokens=self._tokens) for flow in self._flows
+        }
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    def start(self, call: Call) -> FlowCall:
+        return FlowCall(call, self._lines[call.flow.name])
+
+    def reopens_in_s(self, flow_name: str) -> float | None:
+        """None unless the flow's circuit is open."""
+        return self._lines[flow_name].gate.reopens_in_s()
+
+    def states(self) -> tuple[FlowState, ...]:
+        return tuple(
+            FlowState(
+                name=name,
+                circuit=line.gate.circuit(),
+                reopens_in_s=line.gate.reopens_in_s(),
+                in_flight=line.gate.in_flight,
+            )
+            for name, line in self._lines.items()
+        )

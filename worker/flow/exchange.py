@@ -1,0 +1,165 @@
+"""One HTTP request and what came back. The door where aiohttp's errors become values."""
+
+import asyncio
+import math
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from worker.core.response import Flaw, NoAnswer, Response
+from worker.core.retry import parse_retry_after
+
+CONNECT_TIMEOUT_S: Final = 10.0
+# Shorter than any idle time-out in front of a trigger: a connection that the other side drops while we write to it
+# leaves a call in doubt.
+KEEP_ALIVE_S: Final = 30.0
+DNS_CACHE_S: Final = 60
+
+
+@dataclass(slots=True)
+class Departure:
+    """Whether a byte of the request may have left this process."""
+
+    was_sent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRequest:
+    method: str
+    url: URL
+    headers: Mapping[str, str]
+    body: bytes | None = None
+
+
+class _Lost(Exception):
+    """Wraps a connection's end: unwrapped, aiohttp would send a GET, PUT or DELETE a second time by itself."""
+
+    def __init__(self, error: aiohttp.ClientError) -> None:
+        super().__init__()
+        self.error = error
+
+
+def open_session(*, connections: int, ssl_context: ssl.SSLContext | None) -> aiohttp.ClientSession:
+    """Must be called with a running loop. `connections` bounds the pool."""
+    departures = aiohttp.TraceConfig()
+    departures.on_request_headers_sent.append(_note_departure)
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=connections,
+            keepalive_timeout=KEEP_ALIVE_S,
+            ttl_dns_cache=DNS_CACHE_S,
+            ssl=True if ssl_context is None else ssl_context,
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        # The end of an attempt is absolute and set around it; aiohttp's own total is rounded up to whole seconds.
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, ceil_threshold=math.inf),
+        headers={"User-Agent": "flowbridge"},
+        trace_configs=[departures],
+        middlewares=(_once,),
+    )
+
+
+async def exchange(
+    session: aiohttp.ClientSession, request: HttpRequest, departure: Departure, *, until: float, most_bytes: int
+) -> Response | NoAnswer:
+    """Ends by `until` on the loop's clock. Never follows a redirect, never sends twice, never holds a longer body."""
+    head: aiohttp.ClientResponse | None = None
+    body: bytes | Flaw = Flaw.CUT_OFF
+    why = ""
+    try:
+        async with (
+            asyncio.timeout_at(until),
+            session.request(
+                request.method,
+                request.url,
+                headers=request.headers,
+                data=request.body,
+                allow_redirects=False,
+                trace_request_ctx=departure,
+            ) as head,
+        ):
+            body = await _read(head, most_bytes)
+    except TimeoutError as error:
+        body = Flaw.TIMED_OUT
+        why = _why_late(error, request.url, departure)
+    except _Lost as lost:
+        why = _why_late(lost.error, request.url, departure) if _is_late(lost.error) else _why(lost.error, request.url)
+    except (aiohttp.ClientError, OSError) as error:
+        why = _why(error, request.url)
+    if head is None:
+        return NoAnswer(was_sent=departure.was_sent, why=why)
+    return Response(
+        status=head.status,
+        body=body,
+        content_type=head.headers.get("Content-Type"),
+        run_id=head.headers.get("x-ms-workflow-run-id"),
+        location=head.headers.get("Location"),
+        retry_after_s=parse_retry_after(head.headers.get("Retry-After"), utc_now=datetime.now(UTC)),
+    )
+
+
+async def _read(response: aiohttp.ClientResponse, most_bytes: int) -> bytes | Flaw:
+    """The decoded body, read no further than `most_bytes`."""
+    chunks: list[bytes] = []
+    size_bytes = 0
+    async for chunk in response.content.iter_any():
+        size_bytes += len(chunk)
+        if size_bytes > most_bytes:
+            response.close()
+            return Flaw.TOO_LARGE
+        chunks.append(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    try:
+        return await handler(request)
+    except aiohttp.ClientError as error:
+        raise _Lost(error) from error
+
+
+async def _note_departure(
+    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams
+) -> None:
+    """Called when the headers are about to be written to an open connection: nothing has left before."""
+    context.trace_request_ctx.was_sent = True
+
+
+def _is_late(error: Exception) -> bool:
+    return isinstance(error, TimeoutError)
+
+
+def _why_late(error: Exception, url: URL, departure: Departure) -> str:
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return f"Connecting to {_place(url)} took longer than {CONNECT_TIMEOUT_S:g} s."
+    waited_for = "an answer came" if departure.was_sent else "the call could be sent"
+    return f"The time was up before {waited_for} ({_place(url)})."
+
+
+def _why(error: Exception, url: URL) -> str:
+    """Said without the error's own text, which may quote the URL with its signature."""
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return f"The name {url.host} could not be resolved."
+        case aiohttp.ClientConnectorCertificateError():
+            return f"The certificate of {_place(url)} is not trusted."
+        case aiohttp.ClientConnectorSSLError():
+            return f"The TLS handshake with {_place(url)} failed."
+        case aiohttp.ClientConnectorError():
+            return f"{_place(url)} could not be reached: {error.os_error.strerror or type(error.os_error).__name__}."
+        case aiohttp.ServerDisconnectedError():
+            return f"{_place(url)} closed the connection before it answered."
+        case aiohttp.ClientResponseError():
+            return f"{_place(url)} answered with something that is not HTTP, or with too large headers."
+        case _:
+            return f"The connection to {_place(url)} was lost ({type(error).__name__})."
+
+
+def _place(url: URL) -> str:
+    return f"{url.host}:{url.port}"

@@ -1,0 +1,26 @@
+"""The headers of a call (contract, section 5)."""
+
+import string
+from typing import Final
+from urllib.parse import quote
+
+from worker.core.request import Call
+
+PRINTABLE_ASCII: Final = string.ascii_letters + string.digits + string.punctuation + " "
+TRACE_HEADERS: Final = ("traceparent", "tracestate")
+UNKNOWN_CONTENT: Final = "application/octet-stream"
+
+
+def call_headers(call: Call) -> dict[str, str]:
+    """Values come from queues, so none may reach the wire with a character that ends a header."""
+    headers = {
+        "Content-Type": call.content_type if _fits(call.content_type) else UNKNOWN_CONTENT,
+        "x-ms-client-tracking-id": quote(call.request_id, safe=PRINTABLE_ASCII),
+        "Idempotency-Key": quote(call.idempotency_key, safe=PRINTABLE_ASCII),
+    }
+    headers.update((name, call.trace[name]) for name in TRACE_HEADERS if name in call.trace and _fits(call.trace[name]))
+    return headers
+
+
+def _fits(value: str) -> bool:
+    return value.isascii() and value.isprintable()

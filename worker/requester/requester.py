@@ -1,0 +1,191 @@
+"""`Requester`: ask a flow through the bridge and await its answer."""
+
+import asyncio
+import random
+import uuid
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Final, Literal, Self
+
+import orjson
+from azure.core.credentials_async import AsyncTokenCredential
+
+from worker.core.delivery import PropertyValue
+from worker.core.failures import BusUnreachable, Misconfigured
+from worker.requester.correlation import BusRefused, Correlation, NoReply, RequesterStatistics
+from worker.requester.typed_reply import TypedReply
+from worker.servicebus.connect import Bus, BusOptions
+from worker.servicebus.outbox import Outbox, longest_pause_s
+from worker.servicebus.outgoing import LONGEST_ID, Outgoing
+from worker.servicebus.reply_session import ReplySession
+
+# A request outlives its time-out by this much, so that a worker that gets it too late can still say so.
+GRACE_S: Final = 60.0
+
+
+class Requester:
+    """An async context manager; inside it, any number of tasks may await `request` at once.
+
+    Entering connects nothing by itself: the links are opened in the background, and made anew whenever they are lost.
+    """
+
+    def __init__(
+        self,
+        *,
+        connection_string: str | None = None,
+        namespace: str | None = None,
+        credential: AsyncTokenCredential | None = None,
+        transport: Literal["amqp", "websockets"] = "amqp",
+        request_queue: str = "flow-requests",
+        reply_queue: str = "flow-replies",
+        session_id: str | None = None,
+        default_timeout_s: float = 110.0,
+    ) -> None:
+        """Either `connection_string` (with the rights to send and to listen), or `namespace` and `credential`.
+
+        `session_id` names this requester's session on the reply queue and must be nobody else's; by default it is made
+        up, so that it can't be guessed. Raises `Misconfigured` for a connection string that can't be used.
+        """
+        self._bus = Bus(
+            BusOptions(
+                connection_string=connection_string, namespace=namespace, credential=credential, transport=transport
+            )
+        )
+        self._request_queue = request_queue
+        self._reply_queue = reply_queue
+        self._session_id = session_id or str(uuid.uuid4())
+        self._default_timeout_s = default_timeout_s
+        self._correlation = Correlation()
+        self._running = AsyncExitStack()
+        self._outbox: Outbox | None = None
+        self._refusal: str | None = None
+        self._reconnects = 0
+
+    async def __aenter__(self) -> Self:
+        await self._running.enter_async_context(self._bus)
+        outbox = Outbox(self._bus, self._request_queue, writers=1)
+        self._outbox = await self._running.enter_async_context(outbox)
+        tasks = await self._running.enter_async_context(asyncio.TaskGroup())
+        listener = tasks.create_task(self._listen())
+        self._running.callback(listener.cancel)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._outbox = None
+        await self._running.__aexit__(kind, error, trace)
+
+    @property
+    def statistics(self) -> RequesterStatistics:
+        return self._correlation.statistics(reconnects=self._reconnects)
+
+    async def request(
+        self,
+        body: bytes | str | Mapping[str, object],
+        *,
+        content_type: str | None = None,
+        flow: str | None = None,
+        properties: Mapping[str, PropertyValue] | None = None,
+        timeout_s: float | None = None,
+        idempotency_key: str | None = None,
+        correlation_id: str | None = None,
+        message_id: str | None = None,
+        subject: str | None = None,
+        session_id: str | None = None,
+    ) -> TypedReply:
+        """Send one request and await its answer.
+
+        `body`: a mapping is sent as JSON. `flow`: the flow's name, where no route decides. `timeout_s`: how long to
+        wait, and how long the bridge may try. `idempotency_key`: repeat it when asking again, under a new `message_id`.
+        `correlation_id`: the caller's own conversation id. `session_id`: only for a request queue that requires
+        sessions; requests of one session are worked on in order.
+
+        Raises `NoReply` when `timeout_s` passes, `BusRefused` at once where waiting can't help, and `ValueError` for
+        arguments that can't be sent.
+        """
+        if self._outbox is None:
+            raise RuntimeError("The requester is not running: use it inside `async with`.")
+        timeout_s = self._default_timeout_s if timeout_s is None else timeout_s
+        request_id = str(uuid.uuid4()) if message_id is None else message_id
+        _check(request_id, timeout_s)
+        if self._refusal is not None:
+            raise BusRefused(self._refusal, request_id=request_id)
+        if isinstance(body, Mapping):
+            content_type = content_type or "application/json"
+        outgoing = Outgoing(
+            body=_encode(body),
+            message_id=request_id,
+            properties={**(properties or {}), **_own_properties(timeout_s, flow, idempotency_key)},
+            content_type=content_type,
+            correlation_id=correlation_id,
+            session_id=session_id,
+            subject=subject,
+            reply_to=self._reply_queue,
+            reply_to_session_id=self._session_id,
+            time_to_live_s=timeout_s + GRACE_S,
+        )
+        return await self._ask(self._outbox, outgoing, timeout_s)
+
+    async def _ask(self, outbox: Outbox, outgoing: Outgoing, timeout_s: float) -> TypedReply:
+        request_id = outgoing.message_id
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        answer = self._correlation.expect(request_id)
+        try:
+            undelivered = await outbox.send(outgoing, until=deadline)
+            if undelivered is not None and asyncio.get_running_loop().time() < deadline:
+                raise BusRefused(undelivered.detail, request_id=request_id)
+            if undelivered is not None:
+                detail = f"The request could not be sent within {timeout_s:g} s: {undelivered.detail}"
+                raise NoReply(detail, request_id=request_id, sent=False)
+            async with asyncio.timeout_at(deadline):
+                return await answer
+        except TimeoutError:
+            detail = f"No reply to request '{request_id}' within {timeout_s:g} s."
+            raise NoReply(detail, request_id=request_id, sent=True) from None
+        finally:
+            self._correlation.end(request_id)
+
+    async def _listen(self) -> None:
+        session = ReplySession(self._bus, self._reply_queue, self._session_id)
+        failures = 0
+        try:
+            while True:
+                try:
+                    await session.open()
+                    self._refusal, failures = None, 0
+                    while True:
+                        for delivery in await session.receive():
+                            self._correlation.answer(delivery)
+                except BusUnreachable:
+                    self._reconnects += 1
+                except Misconfigured as failure:
+                    self._refusal = str(failure)
+                    self._correlation.refuse_all(self._refusal)
+                await asyncio.sleep(longest_pause_s(failures) * random.random())  # noqa: S311 - jitter, not a secret
+                failures += 1
+        finally:
+            await session.close()
+
+
+def _check(request_id: str, timeout_s: float) -> None:
+    if not 0 < len(request_id) <= LONGEST_ID:
+        raise ValueError(f"message_id must have 1 to {LONGEST_ID} characters, not {len(request_id)}.")
+    if not 0 < timeout_s < float("inf"):
+        raise ValueError(f"timeout_s must be a positive number of seconds, not {timeout_s!r}.")
+
+
+def _encode(body: bytes | str | Mapping[str, object]) -> bytes:
+    if isinstance(body, bytes):
+        return body
+    return body.encode() if isinstance(body, str) else orjson.dumps(body)
+
+
+def _own_properties(timeout_s: float, flow: str | None, idempotency_key: str | None) -> dict[str, PropertyValue]:
+    own: dict[str, PropertyValue] = {"timeout-s": int(timeout_s) if timeout_s == int(timeout_s) else timeout_s}
+    if flow is not None:
+        own["flow"] = flow
+    if idempotency_key is not None:
+        own["idempotency-key"] = idempotency_key
+    return own

@@ -1,0 +1,177 @@
+"""A lane: one receiver of the request queue. It alternates between receiving and settling and never does both at once,
+
+because the SDK's reads and writes share one lock per connection: settling while receiving takes 190 ms, not 1.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from azure.servicebus import ServiceBusReceivedMessage
+from azure.servicebus.aio import ServiceBusReceiver
+from azure.servicebus.exceptions import MessageLockLostError
+
+from worker.core.delivery import Delivery
+from worker.core.failures import BusUnreachable
+from worker.core.settlement import LeaveLocked, Settled, Settlement
+from worker.servicebus.connect import SETTLE_S, TRY_S, Bus, Source
+from worker.servicebus.convert import Instant, strip_unsettleable, to_delivery
+from worker.servicebus.failures import explain
+from worker.servicebus.links import Discards, open_link
+from worker.servicebus.settling import settle
+from worker.servicebus.shielding import to_the_end
+
+# More settlements waiting on one connection convoy behind its lock; from about 200 on nothing gets through at all.
+AT_ONCE: Final = 8
+STALLED_S: Final = 30.0  # beyond its wait, a receive is stuck: only then is it cancelled, and its link given up
+SILENT_S: Final = 240.0  # a peer that is silent but connected is never noticed by the SDK, so it is asked
+RENEW_S: Final = 5.0
+
+
+@dataclass(slots=True)
+class _Held:
+    """A delivery that isn't settled yet. `link` is the generation of the link it came through."""
+
+    message: ServiceBusReceivedMessage
+    link: int
+    locked_until: float
+
+
+class ReceiverLane:
+    """Fits `bridge.ports.Lane`."""
+
+    def __init__(self, bus: Bus, source: Source) -> None:
+        self._bus = bus
+        self._source = source
+        self._receiver: ServiceBusReceiver | None = None
+        self._is_sound = False
+        self._link = 0
+        self._credit = 0
+        self._heard_at = 0.0
+        self._held: dict[str, _Held] = {}
+        self._discards = Discards()
+
+    @property
+    def credit(self) -> int:
+        return self._credit
+
+    async def open(self) -> None:
+        self._drop()
+        self._receiver = await open_link(self._bus.receiver(self._source), f"Opening {self._source}")
+        self._is_sound = True
+        self._link += 1
+        self._heard_at = asyncio.get_running_loop().time()
+        self._forget_expired()
+
+    async def receive(self, *, most: int, wait_s: float) -> list[Delivery]:
+        receiver = self._sound_receiver()
+        self._credit = most
+        self._is_sound = False  # until it is back: a receive that was cut leaves messages locked and unseen
+        try:
+            async with asyncio.timeout(wait_s + STALLED_S):
+                messages = await receiver.receive_messages(max_message_count=most, max_wait_time=wait_s)
+                if not messages:
+                    await self._prove_alive(receiver)
+        except Exception as error:
+            raise explain(error, f"Receiving from {self._source}") from error
+        self._is_sound = True
+        self._credit = most - len(messages)
+        return self._hold(messages)
+
+    async def settle(self, batch: Sequence[tuple[Delivery, Settlement]]) -> list[Settled]:
+        return await to_the_end(self._settle(batch))
+
+    async def renew_lock(self, delivery: Delivery) -> float | None:
+        held = self._held.get(delivery.lock_token)
+        if held is None:
+            return None
+        receiver = self._sound_receiver()
+        try:
+            until = await receiver.renew_message_lock(held.message, timeout=RENEW_S)
+        except MessageLockLostError:
+            del self._held[delivery.lock_token]
+            return None
+        except Exception as error:
+            self._is_sound = False
+            raise explain(error, f"Renewing a lock of {self._source}") from error
+        now = self._hear()
+        held.locked_until = now.on_loop(until.timestamp())
+        return held.locked_until
+
+    async def close(self) -> None:
+        self._drop()
+        await self._discards.done()
+
+    def _drop(self) -> None:
+        self._discards.add(self._receiver)
+        self._receiver, self._is_sound, self._credit = None, False, 0
+
+    def _sound_receiver(self) -> ServiceBusReceiver:
+        if self._receiver is None or not self._is_sound:
+            raise BusUnreachable(f"The link to {self._source} was lost.")
+        return self._receiver
+
+    def _hold(self, messages: list[ServiceBusReceivedMessage]) -> list[Delivery]:
+        if not messages:
+            return []
+        now = self._hear()
+        deliveries = [to_delivery(message, now) for message in messages]
+        for message, delivery in zip(messages, deliveries, strict=True):
+            strip_unsettleable(message)
+            self._held[delivery.lock_token] = _Held(message, self._link, delivery.locked_until)
+        return deliveries
+
+    async def _prove_alive(self, receiver: ServiceBusReceiver) -> None:
+        if asyncio.get_running_loop().time() - self._heard_at > SILENT_S:
+            await receiver.peek_messages(timeout=TRY_S)
+            self._hear()
+
+    async def _settle(self, batch: Sequence[tuple[Delivery, Settlement]]) -> list[Settled]:
+        results = [Settled.FAILED] * len(batch)
+        current, earlier = self._by_link(batch)
+        # What an earlier link delivered is settled by lock token, alone: its delivery id may be that of another one
+        # pending on this link, which the SDK would then fail (delivery ids start over with each link).
+        groups = [*(current[at : at + AT_ONCE] for at in range(0, len(current), AT_ONCE)), *([one] for one in earlier)]
+        for group in groups:
+            settled = await asyncio.gather(*(self._settle_one(*batch[index]) for index in group))
+            for index, result in zip(group, settled, strict=True):
+                results[index] = result
+        return results
+
+    def _by_link(self, batch: Sequence[tuple[Delivery, Settlement]]) -> tuple[list[int], list[int]]:
+        """Indexes of what came through the present link, or needs none, and of what came through an earlier one."""
+        current: list[int] = []
+        earlier: list[int] = []
+        for index, (delivery, _) in enumerate(batch):
+            held = self._held.get(delivery.lock_token)
+            (current if held is None or held.link == self._link else earlier).append(index)
+        return current, earlier
+
+    async def _settle_one(self, delivery: Delivery, settlement: Settlement) -> Settled:
+        held = self._held.get(delivery.lock_token)
+        if isinstance(settlement, LeaveLocked):
+            self._held.pop(delivery.lock_token, None)
+            return Settled.DONE
+        left_s = 0.0 if held is None else held.locked_until - asyncio.get_running_loop().time()
+        if held is None or left_s <= 0:
+            self._held.pop(delivery.lock_token, None)
+            return Settled.LOCK_LOST
+        if self._receiver is None or not self._is_sound:
+            return Settled.FAILED
+        result = await settle(self._receiver, held.message, settlement, within_s=min(SETTLE_S, left_s))
+        if result is Settled.FAILED:
+            self._is_sound = False
+        else:
+            self._hear()
+            del self._held[delivery.lock_token]
+        return result
+
+    def _hear(self) -> Instant:
+        now = Instant.now()
+        self._heard_at = now.loop_s
+        return now
+
+    def _forget_expired(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self._held = {token: held for token, held in self._held.items() if held.locked_until > now}

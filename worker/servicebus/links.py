@@ -1,0 +1,72 @@
+"""Opening and discarding a link: a receiver or sender of the SDK, with a connection of its own."""
+
+import asyncio
+import contextlib
+from typing import Any, Final, NoReturn, TypeVar
+
+from azure.servicebus.aio import ServiceBusReceiver, ServiceBusSender
+from azure.servicebus.exceptions import ServiceBusConnectionError
+
+from worker.servicebus.connect import CLOSE_S, TRY_S
+from worker.servicebus.failures import explain
+from worker.servicebus.shielding import to_the_end
+
+OPEN_S: Final = 2 * TRY_S  # the SDK bounds the attempt; this bounds the SDK
+
+Link = TypeVar("Link", bound=ServiceBusReceiver | ServiceBusSender)
+
+
+async def open_link(link: Link, doing: str) -> Link:
+    """Opened once and never again: after a failure the caller makes a new one.
+
+    Left to itself the SDK opens a lost link anew in each operation under way, all at once: of eight settlements that a
+    lost connection cut, several left a connection behind for ever, and which link a delivery came by was unknown.
+
+    Raises `BusFailure`.
+    """
+    try:
+        async with asyncio.timeout(OPEN_S):
+            await link.__aenter__()
+    except BaseException as error:
+        await to_the_end(discard(link))
+        if isinstance(error, Exception):
+            raise explain(error, doing) from error
+        raise
+    link._create_handler = _stay_closed  # type: ignore[method-assign] # noqa: SLF001 - there is no public way
+    return link
+
+
+class Discards:
+    """Lost links on their way out, which takes each up to a second, while their successors are opened already."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def add(self, link: ServiceBusReceiver | ServiceBusSender | None) -> None:
+        if link is not None:
+            task = asyncio.create_task(discard(link))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def done(self) -> None:
+        """Not cut by cancellation, and over within `CLOSE_S`."""
+        await to_the_end(_all_done(set(self._tasks)))
+
+
+async def _all_done(tasks: set[asyncio.Task[None]]) -> None:
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+async def discard(link: ServiceBusReceiver | ServiceBusSender) -> None:
+    """Close, within bounds and without a word: a link that can't even be closed is of no interest any more.
+
+    A receiver without a session first hands back what it holds unread, at no delivery count.
+    """
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(CLOSE_S):
+            await link.close()
+
+
+def _stay_closed(auth: Any) -> NoReturn:  # noqa: ARG001 - the SDK's signature
+    raise ServiceBusConnectionError(message="The link was lost.")

@@ -1,0 +1,54 @@
+"""What `flowbridge check` asks of the bus: can each link be opened? Takes no message and never raises."""
+
+import uuid
+from dataclasses import dataclass
+
+from azure.servicebus import NEXT_AVAILABLE_SESSION
+from azure.servicebus.aio import ServiceBusReceiver, ServiceBusSender
+
+from worker.servicebus.connect import TRY_S, Bus, QueueSource, Source
+from worker.servicebus.failures import NoSession, explain
+from worker.servicebus.links import discard, open_link
+
+ACCEPT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """`detail`: what was seen and, where `ok` is false, what to do."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+async def request_source(bus: Bus, source: Source, *, sessions: bool = False) -> Finding:
+    """A receiver link, and a look at the first message without locking it."""
+    name = f"receive requests from {source}"
+    if sessions:
+        return await _finding(name, bus.receiver(source, session_id=NEXT_AVAILABLE_SESSION, accept_s=ACCEPT_S))
+    return await _finding(name, bus.receiver(source), peeks=True)
+
+
+async def reply_queue(bus: Bus, queue: str) -> Finding:
+    return await _finding(f"send replies to queue '{queue}'", bus.sender(queue))
+
+
+async def reply_session(bus: Bus, queue: str) -> Finding:
+    """Accepts a session that nobody uses; only a queue that requires sessions allows it. Needs the right to listen."""
+    receiver = bus.receiver(QueueSource(queue=queue), session_id=f"flowbridge-check-{uuid.uuid4()}")
+    return await _finding(f"accept a reply session of queue '{queue}'", receiver)
+
+
+async def _finding(name: str, link: ServiceBusReceiver | ServiceBusSender, *, peeks: bool = False) -> Finding:
+    try:
+        await open_link(link, f"To {name}")
+        if peeks and isinstance(link, ServiceBusReceiver):
+            await link.peek_messages(timeout=TRY_S)
+    except NoSession:  # reachable and allowed
+        pass
+    except Exception as error:  # noqa: BLE001 - the SDK lets errors of every kind escape; each is a finding
+        return Finding(name=name, ok=False, detail=str(explain(error, f"To {name}")))
+    finally:
+        await discard(link)
+    return Finding(name=name, ok=True, detail="ok")

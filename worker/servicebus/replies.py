@@ -1,0 +1,38 @@
+"""Replies to their reply queues."""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from worker.core.reply import Reply, Undelivered
+from worker.servicebus.connect import Bus
+from worker.servicebus.outbox import Outbox
+from worker.servicebus.outgoing import of_reply
+
+
+class ReplyOutbox:
+    """Fits `bridge.ports.Replies`, inside its `async with`.
+
+    `queues`: the allow-list of return addresses, told apart without regard to case; `writers`: senders for each.
+    """
+
+    def __init__(self, bus: Bus, *, queues: Sequence[str], writers: int = 4) -> None:
+        self._outboxes = {queue.casefold(): Outbox(bus, queue, writers=writers) for queue in queues}
+        self._running = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        for outbox in self._outboxes.values():
+            await self._running.enter_async_context(outbox)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._running.__aexit__(kind, error, trace)
+
+    async def publish(self, reply: Reply, *, until: float) -> Undelivered | None:
+        outbox = self._outboxes.get(reply.to.queue.casefold())
+        if outbox is None:
+            return Undelivered(detail=f"'{reply.to.queue}' is not one of the reply queues")
+        return await outbox.send(of_reply(reply), until=until)

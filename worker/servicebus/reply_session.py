@@ -1,0 +1,106 @@
+"""The caller's end of a reply queue: one session, received from by one task."""
+
+import asyncio
+import contextlib
+from datetime import datetime
+from typing import Final
+
+from azure.servicebus import ServiceBusReceivedMessage
+from azure.servicebus.aio import ServiceBusReceiver
+
+from worker.core.delivery import Delivery
+from worker.core.failures import BusUnreachable
+from worker.core.settlement import Complete, Settled
+from worker.servicebus.connect import SETTLE_S, TRY_S, Bus, QueueSource
+from worker.servicebus.convert import Instant, strip_unsettleable, to_delivery
+from worker.servicebus.failures import explain
+from worker.servicebus.lanes import AT_ONCE, STALLED_S
+from worker.servicebus.links import Discards, open_link
+from worker.servicebus.settling import settle
+from worker.servicebus.shielding import to_the_end
+
+PREFETCH: Final = 50  # answers wait here, not at the broker; the session's lock covers them
+QUIET_S: Final = 0.05  # without an answer for so long, the earlier ones are completed
+WAIT_S: Final = 1.0
+
+
+class ReplySession:
+    """After a `BusFailure` it must be opened again; the broker may first wait out the lock of the lost link.
+
+    Answers are handed out at once and completed later, several together: who waits for one isn't kept by the others.
+    """
+
+    def __init__(self, bus: Bus, queue: str, session_id: str) -> None:
+        self._bus = bus
+        self._source = QueueSource(queue=queue)
+        self._session_id = session_id
+        self._receiver: ServiceBusReceiver | None = None
+        self._handed_out: list[ServiceBusReceivedMessage] = []
+        self._is_quiet = False
+        self._renew_at = 0.0
+        self._discards = Discards()
+
+    async def open(self) -> None:
+        self._drop()
+        receiver = self._bus.receiver(self._source, session_id=self._session_id, prefetch=PREFETCH)
+        self._receiver = await open_link(receiver, f"Opening a session of {self._source}")
+        self._plan_renewal(receiver)
+
+    async def receive(self) -> list[Delivery]:
+        """The next answer, or nothing after a while. Not to be cancelled, except to close the session afterwards."""
+        receiver = self._receiver
+        if receiver is None:
+            raise BusUnreachable(f"The session of {self._source} is not open.")
+        try:
+            async with asyncio.timeout(WAIT_S + SETTLE_S + STALLED_S):
+                return await self._receive(receiver)
+        except Exception as error:
+            raise explain(error, f"Receiving from a session of {self._source}") from error
+
+    async def close(self) -> None:
+        if self._receiver is not None:
+            await to_the_end(self._complete_all(self._receiver))
+        self._drop()
+        await self._discards.done()
+
+    def _drop(self) -> None:
+        self._discards.add(self._receiver)
+        self._receiver = None
+        self._handed_out.clear()  # uncompleted ones come again, and find nobody waiting
+
+    async def _receive(self, receiver: ServiceBusReceiver) -> list[Delivery]:
+        if len(self._handed_out) >= AT_ONCE or (self._handed_out and self._is_quiet):
+            await self._complete(receiver)
+        if asyncio.get_running_loop().time() >= self._renew_at:
+            await receiver.session.renew_lock(timeout=TRY_S)
+            self._plan_renewal(receiver)
+        messages = await receiver.receive_messages(1, max_wait_time=QUIET_S if self._handed_out else WAIT_S)
+        self._is_quiet = not messages
+        self._handed_out += messages
+        now = Instant.now()
+        answers = [to_delivery(message, now, session_locked_until=_lock_end(receiver)) for message in messages]
+        for message in messages:
+            strip_unsettleable(message)
+        return answers
+
+    async def _complete(self, receiver: ServiceBusReceiver) -> None:
+        done, self._handed_out = self._handed_out[:AT_ONCE], self._handed_out[AT_ONCE:]
+        results = await asyncio.gather(*(settle(receiver, one, Complete(), within_s=SETTLE_S) for one in done))
+        if any(result is not Settled.DONE for result in results):
+            raise BusUnreachable(f"The session of {self._source} was lost.")
+
+    async def _complete_all(self, receiver: ServiceBusReceiver) -> None:
+        with contextlib.suppress(BusUnreachable):
+            while self._handed_out:
+                await self._complete(receiver)
+
+    def _plan_renewal(self, receiver: ServiceBusReceiver) -> None:
+        now = Instant.now()
+        self._renew_at = now.loop_s + (_lock_end(receiver).timestamp() - now.wall_s) / 2
+
+
+def _lock_end(receiver: ServiceBusReceiver) -> datetime:
+    until = receiver.session.locked_until_utc
+    if until is None:
+        raise BusUnreachable("The broker did not say how long the session is locked.")
+    return until

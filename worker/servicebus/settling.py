@@ -1,0 +1,49 @@
+"""Saying to the broker how a delivery ends, and reading its answer."""
+
+import asyncio
+from typing import Final, assert_never
+
+from azure.servicebus import ServiceBusReceivedMessage
+from azure.servicebus.aio import ServiceBusReceiver
+from azure.servicebus.exceptions import (
+    MessageAlreadySettled,
+    MessageLockLostError,
+    MessageNotFoundError,
+    SessionLockLostError,
+)
+
+from worker.core.settlement import Abandon, Complete, DeadLetter, LeaveLocked, Settled, Settlement
+
+LONGEST_DESCRIPTION: Final = 4096  # characters, the broker's limit
+
+
+async def settle(
+    receiver: ServiceBusReceiver, message: ServiceBusReceivedMessage, settlement: Settlement, *, within_s: float
+) -> Settled:
+    """`FAILED` leaves in doubt whether the broker heard it, and the link with it."""
+    try:
+        async with asyncio.timeout(within_s):
+            await _say(receiver, message, settlement)
+    except (MessageLockLostError, SessionLockLostError, MessageNotFoundError):
+        return Settled.LOCK_LOST
+    except MessageAlreadySettled:  # said by the SDK alone, once the broker had confirmed
+        return Settled.DONE
+    except Exception:  # noqa: BLE001 - on a lost link the SDK lets AttributeError, KeyError and others escape
+        return Settled.FAILED
+    return Settled.DONE
+
+
+async def _say(receiver: ServiceBusReceiver, message: ServiceBusReceivedMessage, settlement: Settlement) -> None:
+    match settlement:
+        case Complete():
+            await receiver.complete_message(message)
+        case Abandon():
+            await receiver.abandon_message(message)
+        case DeadLetter(reason=reason, description=description):
+            await receiver.dead_letter_message(
+                message, reason=reason.value, error_description=description[:LONGEST_DESCRIPTION]
+            )
+        case LeaveLocked():
+            pass
+        case _:
+            assert_never(settlement)

@@ -1,0 +1,112 @@
+"""From a file and an environment to settings, or to everything that is wrong with them."""
+
+import copy
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from worker.settings.environment import overlay
+from worker.settings.model import Settings
+from worker.settings.problems import Path, Problem, SettingsInvalid, key_of, problems_of, table_at
+from worker.settings.rules import broken_rules
+
+_MOUNTED_MAX_BYTES = 64 * 1024
+
+
+def load(config_path: FilePath | None, environ: Mapping[str, str], *, needs_flows: bool = True) -> Settings:
+    """Raises SettingsInvalid. `needs_flows` is False for commands that only talk to the bus."""
+    tree, problems = _file(config_path) if config_path is not None else ({}, [])
+    refused, variables = overlay(tree, environ, Settings)
+    problems += refused
+    problems += _mounted_secrets(tree)
+    settings, invalid = _validated(tree)
+    wrong = [problem.key for problem in problems]
+    if invalid is not None:
+        problems += problems_of(invalid, Settings, variables)
+        wrong += [key_of(error["loc"]) for error in invalid.errors()]
+
+    def sound(*keys: str) -> bool:
+        return not any(key == bad or key.startswith((f"{bad}.", f"{bad}[")) for key in keys for bad in wrong)
+
+    problems += broken_rules(settings, sound, needs_flows=needs_flows)
+    if problems:
+        raise SettingsInvalid(problems)
+    return settings
+
+
+def _file(path: FilePath) -> tuple[dict[str, Any], list[Problem]]:
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig")), []
+    except OSError as failed:
+        what, fix = f"can't be read: {failed.strerror}", "check the path and the rights of its folder"
+    except UnicodeDecodeError as broken:
+        what, fix = f"expected UTF-8, found another encoding at byte {broken.start}", "save the file as UTF-8"
+    except tomllib.TOMLDecodeError as broken:
+        what, fix = f"isn't TOML: {broken}", "correct that line"
+    return {}, [Problem(key=str(path), what=what, fix=fix)]
+
+
+def _validated(tree: dict[str, Any]) -> tuple[Settings, ValidationError | None]:
+    """The settings; where keys are wrong, what the rest says, so that the rules can look at that."""
+    try:
+        return Settings.model_validate(tree), None
+    except ValidationError as invalid:
+        rest = copy.deepcopy(tree)
+        for error in invalid.errors():
+            _take_out(rest, error["loc"])
+        return Settings.model_validate(rest), invalid
+
+
+def _take_out(tree: dict[str, Any], path: Path) -> None:
+    """Remove a wrong value. A table of a list stays, emptied, so that the others keep their numbers."""
+    holder: Any = tree
+    for depth, part in enumerate(path):
+        is_key = isinstance(part, str)
+        if is_key and part not in holder:
+            return  # gone with another one
+        if depth == len(path) - 1 and is_key:
+            del holder[part]
+        elif depth == len(path) - 1:
+            holder[part] = {}
+        elif isinstance(path[depth + 1], int) and table_at(Settings, path[: depth + 2]) is None:
+            del holder[part]  # a list of plain values goes as a whole
+            return
+        else:
+            holder = holder[part]
+
+
+def _mounted_secrets(tree: dict[str, Any]) -> list[Problem]:
+    """Read `connection_string_file` and `url_file` into the key that they stand for."""
+    flows = tree.get("flows")
+    places: list[tuple[Any, Path, str]] = [(tree.get("servicebus"), ("servicebus",), "connection_string")]
+    if isinstance(flows, list):
+        places += [(flow, ("flows", index), "url") for index, flow in enumerate(flows)]
+    problems = []
+    for table, path, name in places:
+        file = table.get(f"{name}_file") if isinstance(table, dict) else None
+        if isinstance(file, str) and file:
+            key = key_of((*path, f"{name}_file"))
+            if table.get(name):
+                fix = f"keep {name} or {name}_file"
+                problems.append(Problem(key=key, what=f"is given together with {name}", fix=fix))
+                continue
+            text, fault = _mounted(FilePath(file))
+            if fault:
+                problems.append(Problem(key=key, what=fault, fix="mount a file that holds the value and nothing else"))
+            else:
+                table[name] = text
+    return problems
+
+
+def _mounted(path: FilePath) -> tuple[str, str | None]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MOUNTED_MAX_BYTES).decode("utf-8-sig").strip()
+    except OSError as failed:
+        return "", f"{path} can't be read: {failed.strerror}"
+    except UnicodeDecodeError as broken:
+        return "", f"{path} isn't UTF-8 at byte {broken.start}"
+    return text, None if text else f"{path} is empty"

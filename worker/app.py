@@ -2,10 +2,9 @@
 
 import asyncio
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -29,6 +28,8 @@ from worker.settings import Settings
 
 MOST_LANES: Final = 8  # each is a connection; more add no throughput on one core (README, "How many lanes")
 _EXPECTED: Final = frozenset({Outcome.ANSWERED, Outcome.REFUSED, Outcome.EXPIRED, Outcome.REJECTED})
+
+_OBSERVED: Final = tuple(field.name for field in fields(Observed))  # asdict would deep-copy, at 90 µs a request
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -70,9 +71,7 @@ async def run(settings: Settings) -> int:
 
 
 @asynccontextmanager
-async def assembled(
-    settings: Settings, *, observe: Callable[[Observed], None] | None = None
-) -> AsyncIterator[Worker]:
+async def assembled(settings: Settings, *, observe: Callable[[Observed], None] | None = None) -> AsyncIterator[Worker]:
     """Everything built and listening; the pump is yours to run. Left in the reverse order of what depends on what."""
     async with AsyncExitStack() as stack:
         credential = await stack.enter_async_context(_credential(settings))
@@ -92,9 +91,7 @@ async def assembled(
                 reply_queues=settings.servicebus.reply_queues,
                 flows=flows,
                 routes=settings.route_rules(),
-                redelivery=RedeliverySpec(
-                    delays_s=settings.worker.redelivery_s, max_age_s=settings.worker.max_age_s
-                ),
+                redelivery=RedeliverySpec(delays_s=settings.worker.redelivery_s, max_age_s=settings.worker.max_age_s),
                 default_timeout_s=settings.worker.default_timeout_s,
             ),
             flows=client,
@@ -157,12 +154,15 @@ def lane_sources(settings: Settings) -> list[Source]:
         topic=servicebus.request_topic, subscription=servicebus.request_subscription or ""
     )
     retries: list[Source] = [] if servicebus.retry_queue is None else [QueueSource(queue=servicebus.retry_queue)] * 2
-    return [*[subscription] * lanes, *retries][:settings.worker.concurrency]
+    return [*[subscription] * lanes, *retries][: settings.worker.concurrency]
 
 
 def log_observed(observed: Observed) -> None:
     """One line per delivery."""
-    facts = {name: value for name, value in asdict(observed).items() if value is not None}
+    values = ((name, getattr(observed, name)) for name in _OBSERVED)
+    facts = {
+        name: round(value, 4) if isinstance(value, float) else value for name, value in values if value is not None
+    }
     is_expected = observed.outcome in _EXPECTED and observed.defect is None
     (_log.info if is_expected else _log.warning)("request_ended", **facts)
 

@@ -79,7 +79,7 @@ async def test_law_3_an_address_outside_the_allow_list_gets_no_answer_and_no_cal
     house: House, address: dict[str, str]
 ) -> None:
     async with house.worker():
-        reason, description = await house.dead_letter(await house.send(**address))
+        reason, description = await house.dead_letter(await house.send(b"{}", **address))
     assert reason == "ReturnAddressNotAllowed"
     assert "flow-replies" in description, "it says what is allowed"
     assert len(house.flow.calls) == 0

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 import pytest
-from azure.servicebus import ServiceBusMessage, ServiceBusReceivedMessage
+from azure.servicebus import ServiceBusMessage, ServiceBusReceivedMessage, ServiceBusSubQueue
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
 
 Link = TypeVar("Link", ServiceBusSender, ServiceBusReceiver)
@@ -65,37 +65,56 @@ class Channel:
 
 
 class Links:
-    """Of one client, open until the end of the module."""
+    """Of one client, open until the end of the module.
+
+    Shared where nothing speaks against it, also because a receiver that asked for more than came still has credit:
+    it would take what the next one waits for.
+    """
 
     def __init__(self, client: ServiceBusClient, *, prefix: str) -> None:
-        self.client = client
+        self._client = client
         self._prefix = prefix
         self._senders: dict[str, ServiceBusSender] = {}
-        self._channels: dict[str, Channel] = {}
+        self._receivers: dict[str, ServiceBusReceiver] = {}
         self._opened: list[ServiceBusSender | ServiceBusReceiver] = []
 
-    def name(self, queue: str) -> str:
-        return self._prefix + queue
+    def name(self, entity: str) -> str:
+        return self._prefix + entity
 
     async def channel(self, queue: str) -> Channel:
-        if queue not in self._channels:
-            sender, receiver = await asyncio.gather(self.sender(queue), self.receiver(queue))
-            self._channels[queue] = Channel(sender, receiver)
-        return self._channels[queue]
+        if queue not in self._receivers:
+            _, self._receivers[queue] = await asyncio.gather(self.sender(queue), self.receiver(queue))
+        return Channel(await self.sender(queue), self._receivers[queue])
 
     async def sender(self, queue: str) -> ServiceBusSender:
         if queue not in self._senders:
-            self._senders[queue] = await self._open(self.client.get_queue_sender(self.name(queue)))
+            self._senders[queue] = await self._open(self._client.get_queue_sender(self.name(queue)))
         return self._senders[queue]
 
-    async def receiver(self, queue: str, **options: Any) -> ServiceBusReceiver:
-        return await self._open(self.client.get_queue_receiver(self.name(queue), **options))
-
     async def topic_sender(self, topic: str) -> ServiceBusSender:
-        return await self._open(self.client.get_topic_sender(self.name(topic)))
+        if topic not in self._senders:
+            self._senders[topic] = await self._open(self._client.get_topic_sender(self.name(topic)))
+        return self._senders[topic]
 
-    async def subscription(self, topic: str, subscription: str, **options: Any) -> ServiceBusReceiver:
-        return await self._open(self.client.get_subscription_receiver(self.name(topic), subscription, **options))
+    async def receiver(self, queue: str, **options: Any) -> ServiceBusReceiver:
+        """One of the test's own."""
+        return await self._open(self._client.get_queue_receiver(self.name(queue), **options))
+
+    async def dead_letters(self, queue: str) -> ServiceBusReceiver:
+        path = f"{queue}/$DeadLetterQueue"
+        if path not in self._receivers:
+            self._receivers[path] = await self.receiver(queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER)
+        return self._receivers[path]
+
+    async def subscription(
+        self, topic: str, subscription: str, sub_queue: ServiceBusSubQueue | None = None
+    ) -> ServiceBusReceiver:
+        path = f"{topic}/{subscription}/{sub_queue}"
+        if path not in self._receivers:
+            self._receivers[path] = await self._open(
+                self._client.get_subscription_receiver(self.name(topic), subscription, sub_queue=sub_queue)
+            )
+        return self._receivers[path]
 
     async def _open(self, link: Link) -> Link:
         await link.__aenter__()
@@ -104,4 +123,4 @@ class Links:
 
     async def close(self) -> None:
         await asyncio.gather(*(link.close() for link in self._opened))
-        await self.client.close()
+        await self._client.close()

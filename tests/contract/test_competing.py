@@ -14,9 +14,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_ten_receivers_share_a_queue_and_no_message_comes_twice(links: Links) -> None:
-    sender, *receivers = await asyncio.gather(
-        links.sender("competing"), *(links.receiver("competing") for _ in range(10))
-    )
+    opening = asyncio.gather(*(links.receiver("competing") for _ in range(10)))
+    sender, receivers = await asyncio.gather(links.sender("competing"), opening)
     ids = [f"{time.time_ns()}-{number}" for number in range(300)]
     taken: Counter[str] = Counter()
 
@@ -40,9 +39,7 @@ async def test_ten_receivers_share_a_queue_and_no_message_comes_twice(links: Lin
 
 
 async def test_prefetched_messages_come_one_by_one_without_asking_again(links: Links) -> None:
-    sender, receiver = await asyncio.gather(
-        links.sender("prefetched"), links.receiver("prefetched", prefetch_count=20)
-    )
+    sender, receiver = await asyncio.gather(links.sender("prefetched"), links.receiver("prefetched", prefetch_count=20))
     ids = [f"{time.time_ns()}-{number}" for number in range(10)]
     await sender.send_messages([ServiceBusMessage("", message_id=each) for each in ids])
     for each in ids:
@@ -52,9 +49,7 @@ async def test_prefetched_messages_come_one_by_one_without_asking_again(links: L
 
 
 async def test_closing_a_receiver_gives_prefetched_messages_back_uncounted(links: Links) -> None:
-    sender, hoarder = await asyncio.gather(
-        links.sender("prefetched"), links.receiver("prefetched", prefetch_count=20)
-    )
+    sender, hoarder = await asyncio.gather(links.sender("prefetched"), links.receiver("prefetched", prefetch_count=20))
     ids = [f"{time.time_ns()}-{number}" for number in range(10)]
     await sender.send_messages([ServiceBusMessage("", message_id=each) for each in ids])
     (first,) = await receive(hoarder, ids[0])

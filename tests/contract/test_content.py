@@ -1,7 +1,7 @@
 """What is sent is what is received."""
 
 import asyncio
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 # Not bytes, which this SDK sends as text, nor integers above 32 bits, which it refuses: the JavaScript SDK sends those.
 PROPERTIES: dict[str, Any] = {
-    "text": "Zürich – 東京 😀",
+    "text": "Zürich - 東京 😀",
     "empty": "",
     "zero": 0,
     "int": 2**31 - 1,
@@ -24,7 +24,7 @@ PROPERTIES: dict[str, Any] = {
     "true": True,
     "false": False,
     "uuid": UUID("00112233-4455-6677-8899-aabbccddeeff"),
-    "time": datetime(2031, 2, 3, 4, 5, 6, 789000, tzinfo=timezone.utc),
+    "time": datetime(2031, 2, 3, 4, 5, 6, 789000, tzinfo=UTC),
     "none": None,
 }
 

@@ -52,9 +52,7 @@ async def test_a_caller_in_javascript_is_answered_by_a_worker_in_python(
             *("--body", '{"n": 1}', "--flow", "credit-check", "--timeout", "20"),
         )
     )
-    requests, answers = await asyncio.gather(
-        links.channel("javascript-requests"), links.sender("javascript-replies")
-    )
+    requests, answers = await asyncio.gather(links.channel("javascript-requests"), links.sender("javascript-replies"))
     (asked,) = await requests.receiver.receive_messages(max_message_count=1, max_wait_time=20)
     assert b"".join(asked.body) == b'{"n": 1}'
     assert (asked.reply_to, asked.content_type) == (replies, "application/json")

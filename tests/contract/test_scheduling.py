@@ -1,7 +1,7 @@
 """Messages for later, and looking without taking."""
 
 import asyncio
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 def in_s(seconds: float) -> datetime:
-    return datetime.now(timezone.utc) + timedelta(seconds=seconds)
+    return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
 async def test_a_scheduled_message_comes_when_its_time_has_come(links: Links) -> None:
@@ -60,7 +60,9 @@ async def test_peeking_shows_messages_of_every_state_and_takes_none(links: Links
     await plain.receiver.defer_message(deferred)
     locked = await plain.receive(await plain.send("locked"))
     active_id = await plain.send("active")
-    (scheduled,) = await plain.sender.schedule_messages(ServiceBusMessage("scheduled", message_id=uuid4().hex), in_s(60))
+    (scheduled,) = await plain.sender.schedule_messages(
+        ServiceBusMessage("scheduled", message_id=uuid4().hex), in_s(60)
+    )
 
     seen = await plain.receiver.peek_messages(max_message_count=4, sequence_number=number_of(deferred))
     assert [(str(message), message.state) for message in seen] == [

@@ -91,15 +91,15 @@ async def test_no_such_queue(links: Links) -> None:
 
 async def test_a_message_without_a_session_is_refused_by_a_queue_that_keeps_sessions(links: Links) -> None:
     sender = await links.sender("sessions")
-    with pytest.raises(ServiceBusError, match="(?i)session"):
+    with pytest.raises(ServiceBusError, match=r"(?i)session"):
         await sender.send_messages(ServiceBusMessage("astray"))
 
 
 async def test_a_receiver_without_a_session_is_refused_by_a_queue_that_keeps_sessions(links: Links) -> None:
-    with pytest.raises(ServiceBusError, match="(?i)session"):
+    with pytest.raises(ServiceBusError, match=r"(?i)session"):
         await links.receiver("sessions")
 
 
 async def test_a_receiver_with_a_session_is_refused_by_a_queue_that_keeps_none(links: Links) -> None:
-    with pytest.raises(ServiceBusError, match="(?i)session"):
+    with pytest.raises(ServiceBusError, match=r"(?i)session"):
         await links.receiver("plain", session_id="S")

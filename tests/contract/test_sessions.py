@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusMessage, ServiceBusSubQueue
+from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusMessage
 from azure.servicebus.aio import ServiceBusReceiver
 from azure.servicebus.exceptions import OperationTimeoutError, SessionCannotBeLockedError, SessionLockLostError
 
@@ -105,8 +105,8 @@ async def test_a_session_s_lock_can_be_renewed(links: Links) -> None:
     receiver = await links.receiver("brief-sessions", session_id=uuid4().hex)
     first = receiver.session.locked_until_utc
     assert first is not None
-    assert first > datetime.now(timezone.utc)
-    while datetime.now(timezone.utc) <= first:
+    assert first > datetime.now(UTC)
+    while datetime.now(UTC) <= first:
         assert await receiver.session.renew_lock() > first
         await asyncio.sleep(0.05)
     assert await receiver.session.get_state() is None
@@ -174,7 +174,7 @@ async def test_a_session_s_dead_letter_is_received_without_a_session(links: Link
     (message_id,) = await send(links, "sessions", session_id, "poison")
     receiver, dead_letters = await asyncio.gather(
         links.receiver("sessions", session_id=session_id),
-        links.receiver("sessions", sub_queue=ServiceBusSubQueue.DEAD_LETTER),
+        links.dead_letters("sessions"),
     )
     (message,) = await receive(receiver, message_id)
     await receiver.dead_letter_message(message, reason="Malformed", error_description="why")
@@ -186,7 +186,7 @@ async def test_a_session_s_dead_letter_is_received_without_a_session(links: Link
 async def test_a_scheduled_message_comes_into_its_session(links: Links) -> None:
     session_id, message_id = uuid4().hex, uuid4().hex
     sender = await links.sender("sessions")
-    due = datetime.now(timezone.utc) + timedelta(seconds=0.5)
+    due = datetime.now(UTC) + timedelta(seconds=0.5)
     await sender.schedule_messages(ServiceBusMessage("later", message_id=message_id, session_id=session_id), due)
     receiver = await links.receiver("sessions", session_id=session_id)
     (message,) = await receive(receiver, message_id)

@@ -5,7 +5,7 @@ import time
 from datetime import timedelta
 
 import pytest
-from azure.servicebus import ServiceBusMessageState, ServiceBusReceiveMode, ServiceBusSubQueue
+from azure.servicebus import ServiceBusMessageState, ServiceBusReceiveMode
 from azure.servicebus.exceptions import MessageLockLostError, ServiceBusError
 
 from .channel import Links, is_kept, number_of, receive
@@ -74,14 +74,14 @@ async def test_an_abandoned_deferred_message_stays_deferred(links: Links) -> Non
 
 async def test_a_dead_letter_says_why_and_whence(links: Links) -> None:
     plain = await links.channel("plain")
-    dead_letters = await links.receiver("plain", sub_queue=ServiceBusSubQueue.DEAD_LETTER)
+    dead_letters = await links.dead_letters("plain")
     message_id = await plain.send("poison", subject="kept", application_properties={"own": 1})
     message = await plain.receive(message_id)
-    await plain.receiver.dead_letter_message(message, reason="Malformed", error_description="not JSON – é")
+    await plain.receiver.dead_letter_message(message, reason="Malformed", error_description="not JSON - é")
 
     (dead,) = await receive(dead_letters, message_id)
     assert str(dead) == "poison"
-    assert (dead.dead_letter_reason, dead.dead_letter_error_description) == ("Malformed", "not JSON – é")
+    assert (dead.dead_letter_reason, dead.dead_letter_error_description) == ("Malformed", "not JSON - é")
     assert dead.dead_letter_source in {None, links.name("plain")}  # Service Bus sets it when it forwards dead letters
     assert (dead.subject, (dead.application_properties or {})[b"own"]) == ("kept", 1)
     await dead_letters.complete_message(dead)
@@ -90,7 +90,7 @@ async def test_a_dead_letter_says_why_and_whence(links: Links) -> None:
 
 async def test_a_message_delivered_too_often_is_dead_lettered(links: Links) -> None:
     queue = await links.channel("few-deliveries")
-    dead_letters = await links.receiver("few-deliveries", sub_queue=ServiceBusSubQueue.DEAD_LETTER)
+    dead_letters = await links.dead_letters("few-deliveries")
     message_id = await queue.send()
     for _ in range(2):
         await queue.receiver.abandon_message(await queue.receive(message_id))
@@ -101,7 +101,7 @@ async def test_a_message_delivered_too_often_is_dead_lettered(links: Links) -> N
 
 async def test_a_message_past_its_time_to_live_is_dead_lettered(links: Links) -> None:
     queue = await links.channel("few-deliveries")
-    dead_letters = await links.receiver("few-deliveries", sub_queue=ServiceBusSubQueue.DEAD_LETTER)
+    dead_letters = await links.dead_letters("few-deliveries")
     message_id = await queue.send(time_to_live=timedelta(milliseconds=200))
     (dead,) = await receive(dead_letters, message_id)
     assert dead.dead_letter_reason == "TTLExpiredException"
@@ -137,7 +137,7 @@ async def test_a_message_is_settled_through_another_receiver_while_its_lock_last
     """As the SDK settles after it had to make its link anew: by lock token, on the management link."""
     plain = await links.channel("plain")
     lost = await links.receiver("plain")
-    dead_letters = await links.receiver("plain", sub_queue=ServiceBusSubQueue.DEAD_LETTER)
+    dead_letters = await links.dead_letters("plain")
     ids = [await plain.send() for _ in range(4)]
     completed, abandoned, deferred, dead = await receive(lost, *ids)
     await lost.close()

@@ -1,6 +1,7 @@
 """Topics: every subscription whose rules let a message in has a copy of its own."""
 
 import asyncio
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -10,7 +11,7 @@ from .channel import Links, receive
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-MESSAGES = {
+MESSAGES: dict[str, dict[str, Any]] = {
     "urgent": {"subject": "invoice", "application_properties": {"priority": "high"}},
     "calm": {"subject": "invoice", "application_properties": {"priority": "low"}},
     "north": {"subject": "order", "application_properties": {"region": "north"}},
@@ -26,15 +27,16 @@ ENTRANTS = {
 
 
 async def test_a_subscription_gets_what_its_rules_let_in(links: Links) -> None:
-    sender, *receivers = await asyncio.gather(
-        links.topic_sender("topic"), *(links.subscription("topic", name) for name in ENTRANTS)
-    )
+    opening = asyncio.gather(*(links.subscription("topic", name) for name in ENTRANTS))
+    sender, receivers = await asyncio.gather(links.topic_sender("topic"), opening)
     run = uuid4().hex
     for body, fields in MESSAGES.items():
         await sender.send_messages(ServiceBusMessage(body, message_id=f"{body} {run}", **fields))
     last = f"last {run}"  # comes into all subscriptions, after whatever shouldn't have
     await sender.send_messages(
-        ServiceBusMessage("last", message_id=last, subject="invoice", reply_to="x", application_properties={"priority": "high"})
+        ServiceBusMessage(
+            "last", message_id=last, subject="invoice", reply_to="x", application_properties={"priority": "high"}
+        )
     )
 
     for receiver, bodies in zip(receivers, ENTRANTS.values(), strict=True):

@@ -105,3 +105,19 @@ async def test_a_retry_that_meets_an_open_circuit_says_so(caller: Caller, flow: 
     assert isinstance(outcome, Unavailable)
     assert outcome.circuit_open
     assert outcome.attempts == 1
+
+
+async def test_calls_cancelled_at_any_moment_leave_no_slot_taken(caller: Caller, flow: FlowStandIn) -> None:
+    flow.script("x", Answer(after_s=0.002))
+    spec = spec_of(flow.url_of("x"), concurrency=2, rate_per_s=500.0)
+    client = await caller.client(spec)
+    for moment in range(60):
+        calls = [asyncio.create_task(run(client, spec)) for _ in range(4)]
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+    assert client.states()[0].in_flight == 0
+    outcomes = await asyncio.gather(*(run(client, spec) for _ in range(4)))
+    assert all(isinstance(outcome, Answered) for outcome in outcomes)

@@ -158,3 +158,12 @@ async def test_the_static_identity_of_the_emulator_asks_nobody() -> None:
         assert (await credential.get_token(SCOPE)).token
         assert (await credential.renewed_token(SCOPE, stale="x")).token
         assert credential.states() == ()
+
+
+async def test_who_waits_for_a_token_is_released_when_the_credential_closes(identity: IdentityStandIn) -> None:
+    identity.script(Stall())
+    async with Credential(IdentitySpec()) as credential:
+        waiting = asyncio.create_task(credential.get_token(SCOPE))
+        await identity.requests.until(1)
+    with pytest.raises(NoToken, match="the worker stops"):
+        await waiting

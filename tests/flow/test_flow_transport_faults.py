@@ -134,6 +134,7 @@ CUT_ANSWERS = {
     "huge header": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
     "too many headers": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20_000 + b"\r\n",
     "broken gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope",
+    "brotli that nobody asked for": b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 4\r\n\r\nnope",
     "more than it said": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole and more",
     "only 100 Continue": b"HTTP/1.1 100 Continue\r\n\r\n",
 }
@@ -181,6 +182,14 @@ async def test_an_unusual_but_whole_answer_is_the_flows_answer(caller: Caller, a
     assert outcome.body.content == body
 
 
+async def test_headers_that_amqp_could_not_carry_are_made_fit(caller: Caller) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/\xff\r\nx-ms-workflow-run-id: 08\xff\r\nContent-Length: 2\r\n\r\nok"
+    async with raw_server(says(head)) as url:
+        outcome = await caller.call(spec_of(url, auth="none"))
+    assert isinstance(outcome, Answered)
+    assert (outcome.body.content_type, outcome.run_id) == (None, "08?")
+
+
 async def test_a_hanging_flow_is_left_at_its_timeout(caller: Caller) -> None:
     async def hang(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -197,10 +206,10 @@ async def test_an_attempt_ends_with_the_deadline_not_with_the_flows_timeout(call
 
     async with raw_server(hang) as url:
         before = asyncio.get_running_loop().time()
-        outcome = await caller.call(spec_of(url, auth="none", timeout_s=30.0), within_s=0.3)
+        outcome = await caller.call(spec_of(url, auth="none", timeout_s=30.0), within_s=0.5)
         took_s = asyncio.get_running_loop().time() - before
     assert isinstance(outcome, Indeterminate)
-    assert 0.3 <= took_s < 1.0
+    assert 0.5 <= took_s < 1.5
 
 
 async def test_a_dripping_body_cannot_outlast_the_timeout(caller: Caller) -> None:
@@ -232,7 +241,7 @@ async def test_a_body_without_end_is_read_no_further_than_its_limit(caller: Call
 
 
 async def test_a_gzip_bomb_is_not_unpacked(caller: Caller) -> None:
-    bomb = gzip.compress(bytes(200_000_000), compresslevel=9)
+    bomb = gzip.compress(bytes(60_000_000), compresslevel=9)
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb)
     async with raw_server(says(head + bomb)) as url:
         spec = spec_of(url, auth="none", max_response_bytes=1_000_000)

@@ -28,6 +28,7 @@ async def requester_of(settings: Settings, *, reply_queue: str | None = None) ->
             transport=bus.transport,
             request_queue=bus.request_topic or bus.request_queue,
             reply_queue=replies,
+            default_timeout_s=settings.worker.default_timeout_s,
         )
         async with requester:
             yield requester

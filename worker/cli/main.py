@@ -17,17 +17,17 @@ _UsageError: Final[type[Any]] = typer.BadParameter.__bases__[0]
 app = typer.Typer(
     name="flowbridge",
     help="Synchronous answers from Power Automate flows over Azure Service Bus.",
-    epilog="Start with: flowbridge demo",
+    epilog="Example: flowbridge demo",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-app.command("demo")(demo.demo)
-app.command("run")(run.run)
-app.command("request")(request.request)
-app.command("check")(check.check)
-app.command("emulator")(emulator.emulator)
+app.command("demo", short_help="The whole bridge on this machine, nothing to set up.")(demo.demo)
+app.command("run", short_help="The worker.")(run.run)
+app.command("request", short_help="Send one request and wait for its answer.")(request.request)
+app.command("check", short_help="Would the worker work here?")(check.check)
+app.command("emulator", short_help="The embedded Service Bus broker alone.")(emulator.emulator)
 
 
 def _print_version(*, wanted: bool) -> None:
@@ -50,7 +50,7 @@ def _flowbridge(
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status. `FLOWBRIDGE_DEBUG=1` lets failures end in a traceback."""
     try:
-        status = app(args=arguments, standalone_mode=False)
+        status = app(args=arguments, prog_name="flowbridge", standalone_mode=False)
     except _UsageError as wrong:
         command = "flowbridge" if wrong.ctx is None else wrong.ctx.command_path
         typer.echo(f"flowbridge: {wrong.format_message().rstrip('.')}. See '{command} --help'.", err=True)

@@ -48,15 +48,16 @@ def request(
 
     Exit status: 0 answered, 3 refused, 4 unavailable or indeterminate, 5 expired or no reply in time, 6 rejected.
     """  # noqa: D301 - click keeps the lines of a paragraph after \b
-    settings = settings_from(config, needs_flows=False)
-    arguments = {
+    arguments: dict[str, Any] = {
         "body": _body(body),
         "flow": flow,
         "content_type": content_type,
         "properties": _properties(properties or []),
-        "timeout_s": _positive(timeout if timeout is not None else settings.worker.default_timeout_s),
-        "session_id": str(uuid4()) if settings.servicebus.request_sessions else None,
+        "timeout_s": _positive(timeout),
     }
+    settings = settings_from(config, needs_flows=False)
+    if settings.servicebus.request_sessions:
+        arguments["session_id"] = str(uuid4())
     raise typer.Exit(in_loop(_ask(settings, reply_queue, arguments, as_json=as_json)))
 
 
@@ -130,7 +131,7 @@ def _properties(pairs: list[str]) -> dict[str, str]:
     return found
 
 
-def _positive(seconds: float) -> float:
-    if not 0 < seconds < float("inf"):
+def _positive(seconds: float | None) -> float | None:
+    if seconds is not None and not 0 < seconds < float("inf"):
         raise typer.BadParameter(f"expected a positive number of seconds, got {seconds:g}", param_hint="--timeout")
     return seconds

@@ -40,11 +40,15 @@ Refusal: TypeAlias = OpenUntil | ProbeUnderWay
 
 
 @dataclass(slots=True)
-class _Bucket:
-    ends_at: float
+class _Tally:
     calls: int = 0
     failures: int = 0
     slow: int = 0
+
+    def add(self, calls: int, failures: int, slow: int) -> None:
+        self.calls += calls
+        self.failures += failures
+        self.slow += slow
 
 
 class _Window:
@@ -53,24 +57,19 @@ class _Window:
     def __init__(self, window_s: float) -> None:
         self._bucket_s = window_s / BUCKETS
         self._window_s = window_s
-        self._buckets: deque[_Bucket] = deque()
+        self._buckets: deque[tuple[float, _Tally]] = deque()  # with their ends, oldest first
+        self._total = _Tally()
 
-    def count(self, now: float, *, is_failure: bool, is_slow: bool) -> _Bucket:
+    def count(self, now: float, *, is_failure: bool, is_slow: bool) -> _Tally:
         """The sum over the window, this call included."""
-        while self._buckets and self._buckets[0].ends_at <= now - self._window_s:
-            self._buckets.popleft()
-        if not self._buckets or self._buckets[-1].ends_at <= now:
-            self._buckets.append(_Bucket(now + self._bucket_s))
-        newest = self._buckets[-1]
-        newest.calls += 1
-        newest.failures += is_failure
-        newest.slow += is_slow
-        return _Bucket(
-            newest.ends_at,
-            calls=sum(bucket.calls for bucket in self._buckets),
-            failures=sum(bucket.failures for bucket in self._buckets),
-            slow=sum(bucket.slow for bucket in self._buckets),
-        )
+        while self._buckets and self._buckets[0][0] <= now - self._window_s:
+            _, gone = self._buckets.popleft()
+            self._total.add(-gone.calls, -gone.failures, -gone.slow)
+        if not self._buckets or self._buckets[-1][0] <= now:
+            self._buckets.append((now + self._bucket_s, _Tally()))
+        for tally in (self._buckets[-1][1], self._total):
+            tally.add(1, is_failure, is_slow)
+        return self._total
 
 
 class _Closed:
@@ -165,7 +164,7 @@ class Breaker:
         if isinstance(self._state, _HalfOpen):
             self._state.probes_out.discard(permit)
 
-    def _speaks_against(self, window: _Bucket) -> bool:
+    def _speaks_against(self, window: _Tally) -> bool:
         return window.calls >= self._spec.min_calls and (
             window.failures >= self._spec.failure_ratio * window.calls
             or window.slow >= self._spec.slow_ratio * window.calls

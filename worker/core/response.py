@@ -103,11 +103,11 @@ class PlatformError:
 
 def judge_response(response: Response, *, attempts: int) -> AttemptResult:
     """`attempts` counts this one."""
-    error = None if isinstance(response.body, Flaw) else platform_error(response.body)
     if 200 <= response.status < 300:
         if response.status == 202 and response.location is not None:
             return Accepted(location=response.location, retry_after_s=response.retry_after_s, run_id=response.run_id)
         return _own_answer(response, attempts)
+    error = None if isinstance(response.body, Flaw) else platform_error(response.body)
     if response.status == 504 or (response.status == 502 and error is not None and error.code == NO_RESPONSE):
         return _in_doubt(response, error, attempts)
     if response.run_id is not None and response.status >= 300:

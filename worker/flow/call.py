@@ -15,11 +15,11 @@ from worker.core.breaker import Permit
 from worker.core.outcome import Expired, FlowOutcome, Indeterminate, Unavailable
 from worker.core.request import Call
 from worker.core.response import Accepted, Again, Ended, NoAnswer, Sign, judge_response, judge_silence
-from worker.core.retry import next_delay_s
+from worker.core.retry import LEAST_ATTEMPT_S, next_delay_s
 from worker.flow.exchange import Departure, HttpRequest, exchange
 from worker.flow.gate import CircuitOpen, Gate, KeptOut, TimeUp
 from worker.flow.headers import call_headers
-from worker.flow.polling import is_same_origin, is_signed, parse_url, poll
+from worker.flow.polling import is_same_origin, is_signed, poll
 from worker.flow.token import NoToken
 
 # Nobody waits for a one-way request's answer; its slot is not held for longer than this.
@@ -27,7 +27,9 @@ POLLING_LIMIT_S: Final = 3600.0
 
 
 class TokenSource(Protocol):
-    """Both raise `NoToken`."""
+    """Both coroutines raise `NoToken`."""
+
+    def held_token(self, scope: str) -> AccessToken | None: ...
 
     async def get_token(self, *scopes: str) -> AccessToken: ...
 
@@ -36,8 +38,10 @@ class TokenSource(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """What a call to a flow needs of the process."""
+    """What the calls of one flow share. `takes_token`: a signed URL refuses one."""
 
+    url: URL
+    takes_token: bool
     session: aiohttp.ClientSession
     gate: Gate
     tokens: TokenSource
@@ -58,7 +62,6 @@ class FlowCall:
         self._call = call
         self._flow = call.flow
         self._line = line
-        self._url = parse_url(call.flow.url)
         self._headers = call_headers(call)
         self._departure = Departure()
         self._doubt: Indeterminate | None = None  # what is known of an attempt that may have run
@@ -118,17 +121,13 @@ class FlowCall:
             if not isinstance(admission, Permit):
                 return self._kept_out(admission)
             try:
-                async with asyncio.timeout_at(self._call.deadline):
-                    token = await self._token()
+                token = await self._token()
                 result = await self._attempt(admission, token)
                 if isinstance(result, Ended) and result.again is Again.ONCE_WITH_A_FRESH_TOKEN and token is not None:
-                    async with asyncio.timeout_at(self._call.deadline):
-                        renewed = await self._line.tokens.renewed_token(self._flow.scope, stale=token)
-                    result = await self._attempt(admission, renewed.token)
+                    result = await self._attempt(admission, await self._token(stale=token))
             except NoToken as failure:
-                return self._no_token(str(failure))
-            except TimeoutError:
-                return self._no_token(f"No token for {self._flow.scope} before the deadline.")
+                unavailable = Unavailable(detail=str(failure), attempts=self.attempts)
+                return _NotSent(outcome=unavailable, again=Again.SAFELY)
             return result
 
     async def _attempt(self, permit: Permit, token: str | None) -> Ended | _NotSent:
@@ -137,15 +136,15 @@ class FlowCall:
         until = (
             started_at + self._flow.timeout_s if deadline is None else min(deadline, started_at + self._flow.timeout_s)
         )
-        if until <= started_at:
-            return self._too_late("The deadline passed before the flow was called.")
+        if deadline is not None and deadline - started_at < LEAST_ATTEMPT_S:
+            return self._too_late("Too little time was left before the flow was called.")
         self.attempts += 1
         self._departure = Departure()
         response = await exchange(
             self._line.session,
             HttpRequest(
                 method=self._flow.method,
-                url=self._url,
+                url=self._line.url,
                 headers=self._headers if token is None else {**self._headers, "Authorization": f"Bearer {token}"},
                 body=self._call.body,
             ),
@@ -181,14 +180,24 @@ class FlowCall:
             self._line.session, self._flow, accepted, self._authorization, until=until, attempts=self.attempts
         )
 
-    async def _token(self) -> str | None:
-        if self._flow.auth != "identity" or is_signed(self._url):
+    async def _token(self, *, stale: str | None = None) -> str | None:
+        """None where the flow takes none. `stale`: one that the flow didn't accept. Raises `NoToken`."""
+        if not self._line.takes_token:
             return None
-        return (await self._line.tokens.get_token(self._flow.scope)).token
+        tokens, scope = self._line.tokens, self._flow.scope
+        held = tokens.held_token(scope)
+        if held is not None and held.token != stale:
+            return held.token
+        try:
+            async with asyncio.timeout_at(self._call.deadline):
+                token = await (tokens.get_token(scope) if stale is None else tokens.renewed_token(scope, stale=stale))
+        except TimeoutError as error:
+            raise NoToken(f"No token for {scope} before the request's deadline.") from error
+        return token.token
 
     async def _authorization(self, url: URL) -> dict[str, str]:
         """For a poll, which simply comes back unauthorized where no token can be had."""
-        if is_signed(url) or not is_same_origin(url, self._url):
+        if is_signed(url) or not is_same_origin(url, self._line.url):
             return {}
         try:
             token = await self._token()
@@ -209,9 +218,6 @@ class FlowCall:
                 )
                 return _NotSent(outcome=unavailable, again=Again.NEVER)
         assert_never(admission)
-
-    def _no_token(self, why: str) -> _NotSent:
-        return _NotSent(outcome=Unavailable(detail=why, attempts=self.attempts), again=Again.SAFELY)
 
     def _too_late(self, why: str) -> _NotSent:
         return _NotSent(outcome=Expired(detail=why, attempts=self.attempts), again=Again.NEVER)

@@ -1,6 +1,5 @@
 """The flows as the bridge calls them."""
 
-import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
@@ -12,6 +11,7 @@ from worker.core.request import Call
 from worker.flow.call import FlowCall, Line, TokenSource
 from worker.flow.exchange import open_session
 from worker.flow.gate import Gate
+from worker.flow.polling import is_signed, parse_url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,27 +25,27 @@ class FlowState:
 class FlowClient:
     """One HTTP session and a gate per flow, from `async with` to its end. `tokens` belongs to the caller."""
 
-    def __init__(
-        self, flows: Iterable[FlowSpec], tokens: TokenSource, *, ssl_context: ssl.SSLContext | None = None
-    ) -> None:
+    def __init__(self, flows: Iterable[FlowSpec], tokens: TokenSource) -> None:
         self._flows = tuple(flows)
         self._tokens = tokens
-        self._ssl_context = ssl_context
         self._lines: dict[str, Line] = {}
 
     async def __aenter__(self) -> Self:
         # Polling may need a second connection per call, to another host.
         connections = 2 * sum(flow.concurrency for flow in self._flows)
-        self._session = open_session(connections=connections, ssl_context=self._ssl_context)
-        self._lines = {
-            flow.name: Line(session=self._session, gate=Gate(flow), tokens=self._tokens) for flow in self._flows
-        }
+        self._session = open_session(connections=connections)
+        self._lines = {flow.name: self._line(flow) for flow in self._flows}
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._session.close()
+
+    def _line(self, flow: FlowSpec) -> Line:
+        url = parse_url(flow.url)
+        takes_token = flow.auth == "identity" and not is_signed(url)
+        return Line(url=url, takes_token=takes_token, session=self._session, gate=Gate(flow), tokens=self._tokens)
 
     def start(self, call: Call) -> FlowCall:
         return FlowCall(call, self._lines[call.flow.name])

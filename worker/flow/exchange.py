@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -45,7 +44,7 @@ class _Lost(Exception):
         self.error = error
 
 
-def open_session(*, connections: int, ssl_context: ssl.SSLContext | None) -> aiohttp.ClientSession:
+def open_session(*, connections: int) -> aiohttp.ClientSession:
     """Must be called with a running loop. `connections` bounds the pool."""
     departures = aiohttp.TraceConfig()
     departures.on_request_headers_sent.append(_note_departure)
@@ -54,7 +53,6 @@ def open_session(*, connections: int, ssl_context: ssl.SSLContext | None) -> aio
             limit=connections,
             keepalive_timeout=KEEP_ALIVE_S,
             ttl_dns_cache=DNS_CACHE_S,
-            ssl=True if ssl_context is None else ssl_context,
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         # The end of an attempt is absolute and set around it; aiohttp's own total is rounded up to whole seconds.
@@ -94,11 +92,14 @@ async def exchange(
         why = _why(error, request.url)
     if head is None:
         return NoAnswer(was_sent=departure.was_sent, why=why)
+    content_type = head.headers.get("Content-Type", "")
+    run_id = head.headers.get("x-ms-workflow-run-id", "")
     return Response(
         status=head.status,
         body=body,
-        content_type=head.headers.get("Content-Type"),
-        run_id=head.headers.get("x-ms-workflow-run-id"),
+        # Both go on into AMQP, where a byte that is no character, or no ASCII, can't be written.
+        content_type=content_type if content_type and content_type.isascii() else None,
+        run_id=run_id.encode("ascii", "replace").decode() or None,
         location=head.headers.get("Location"),
         retry_after_s=parse_retry_after(head.headers.get("Retry-After"), utc_now=datetime.now(UTC)),
     )

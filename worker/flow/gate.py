@@ -72,10 +72,7 @@ class Gate:
             closed = await self._circuit_allows(deadline)
             if closed is not None:
                 return closed
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self._slots.acquire()
-            except TimeoutError:
+            if not await self._slot(deadline):
                 return TimeUp(why="The deadline passed while all of the flow's slots were taken.")
             permit: Permit | None = None
             try:
@@ -91,6 +88,15 @@ class Gate:
             finally:
                 if permit is None:
                     self._slots.release()
+
+    async def _slot(self, deadline: float | None) -> bool:
+        if not self._slots.locked():
+            return await self._slots.acquire()  # returns at once, and costs no timer
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._slots.acquire()
+        except TimeoutError:
+            return False
 
     async def _circuit_allows(self, deadline: float | None) -> CircuitOpen | None:
         """Callers whose deadline falls before the circuit closes are told at once; a probe's end is waited for."""

@@ -15,11 +15,15 @@ def call_headers(call: Call) -> dict[str, str]:
     """Values come from queues, so none may reach the wire with a character that ends a header."""
     headers = {
         "Content-Type": call.content_type if _fits(call.content_type) else UNKNOWN_CONTENT,
-        "x-ms-client-tracking-id": quote(call.request_id, safe=PRINTABLE_ASCII),
-        "Idempotency-Key": quote(call.idempotency_key, safe=PRINTABLE_ASCII),
+        "x-ms-client-tracking-id": _quoted(call.request_id),
+        "Idempotency-Key": _quoted(call.idempotency_key),
     }
     headers.update((name, call.trace[name]) for name in TRACE_HEADERS if name in call.trace and _fits(call.trace[name]))
     return headers
+
+
+def _quoted(value: str) -> str:
+    return value if _fits(value) else quote(value, safe=PRINTABLE_ASCII)
 
 
 def _fits(value: str) -> bool:

@@ -31,7 +31,7 @@ async def poll(
     retry_after_s = accepted.retry_after_s
     polls = 0
     while True:
-        if url is None or not _may_follow(url, origin, flow.polling_hosts):
+        if url is None or not may_follow(url, origin, flow.polling_hosts):
             host = "something that is no URL" if url is None else url.authority
             return _given_up(
                 accepted,
@@ -75,15 +75,8 @@ def is_same_origin(url: URL, other: URL) -> bool:
     return (url.scheme, url.host, url.port) == (other.scheme, other.host, other.port)
 
 
-def _locate(current: URL, location: str) -> URL | None:
-    try:
-        url = current.join(parse_url(location))
-    except ValueError:
-        return None
-    return url if url.host else None
-
-
-def _may_follow(url: URL, origin: URL, polling_hosts: tuple[str, ...]) -> bool:
+def may_follow(url: URL, origin: URL, polling_hosts: tuple[str, ...]) -> bool:
+    """A listed host may come with its port; a URL with a password is nobody's honest answer."""
     if url.user is not None or url.password is not None:
         return False
     if is_same_origin(url, origin):
@@ -91,6 +84,14 @@ def _may_follow(url: URL, origin: URL, polling_hosts: tuple[str, ...]) -> bool:
     is_as_safe = url.scheme == "https" or url.scheme == origin.scheme == "http"
     listed = {host.lower() for host in polling_hosts}
     return is_as_safe and ((url.host or "").lower() in listed or url.authority.lower() in listed)
+
+
+def _locate(current: URL, location: str) -> URL | None:
+    try:
+        url = current.join(parse_url(location))
+    except ValueError:
+        return None
+    return url if url.host else None
 
 
 def _given_up(accepted: Accepted, attempts: int, why: str) -> Ended:

@@ -42,7 +42,7 @@ PIPELINE: Final[dict[str, Any]] = {
     "retry_backoff_max": 5,
 }
 _BEARER: Final = re.compile(r"[!-~]+")
-STATIC_TOKEN: Final = "static-token-of-the-emulator"  # noqa: S105 - opens nothing but the emulator
+_STATIC: Final = AccessToken("static-token-of-the-emulator", 2**33)  # opens nothing else, and never expires
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +97,15 @@ class Credential:
         """Raises `NoToken`, after `WAIT_LIMIT_S` at the latest."""
         (scope,) = scopes
         if self._spec.kind == "static":
-            return AccessToken(STATIC_TOKEN, int(time.time()) + 86_400)
+            return _STATIC
         return await self._keeper(scope).token()
+
+    def held_token(self, scope: str) -> AccessToken | None:
+        """What `get_token` would return without waiting."""
+        if self._spec.kind == "static":
+            return _STATIC
+        keeper = self._keepers.get(scope)
+        return None if keeper is None else keeper.held()
 
     async def renewed_token(self, scope: str, *, stale: str) -> AccessToken:
         """Another token than `stale`, which a flow didn't accept, if one can be had; else the one that is held."""
@@ -153,14 +160,19 @@ class _Keeper:
         self._forced_at = float("-inf")
         self._task = asyncio.create_task(self._keep(), name=f"token for {scope}")
 
+    def held(self) -> AccessToken | None:
+        return self._held if time.time() < self._usable_until else None
+
     async def token(self) -> AccessToken:
-        if self._held is not None and time.time() < self._usable_until:
-            return self._held
+        held = self.held()
+        if held is not None:
+            return held
         if self._failure is not None and not self._is_fetching:
             raise NoToken(self._failure)
         await self._next_fetch()
-        if self._held is not None and time.time() < self._usable_until:
-            return self._held
+        held = self.held()
+        if held is not None:
+            return held
         raise NoToken(
             self._failure or f"No token for {self._scope} within {WAIT_LIMIT_S:g} s. Check that its endpoint answers."
         )
@@ -183,6 +195,8 @@ class _Keeper:
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
+        self._is_fetching, self._failure = False, f"No token for {self._scope}: the worker stops."
+        self._fetched.set()  # for good: nobody waits for a fetch that won't come
 
     async def _next_fetch(self) -> None:
         with suppress(TimeoutError):

@@ -19,6 +19,7 @@ _MOUNTED_MAX_BYTES = 64 * 1024
 def load(config_path: FilePath | None, environ: Mapping[str, str], *, needs_flows: bool = True) -> Settings:
     """Raises SettingsInvalid. `needs_flows` is False for commands that only talk to the bus."""
     tree, problems = _file(config_path) if config_path is not None else ({}, [])
+    is_whole = not problems
     refused, variables = overlay(tree, environ, Settings)
     problems += refused
     problems += _mounted_secrets(tree)
@@ -31,7 +32,8 @@ def load(config_path: FilePath | None, environ: Mapping[str, str], *, needs_flow
     def sound(*keys: str) -> bool:
         return not any(key == bad or key.startswith((f"{bad}.", f"{bad}[")) for key in keys for bad in wrong)
 
-    problems += broken_rules(settings, sound, needs_flows=needs_flows)
+    if is_whole:
+        problems += broken_rules(settings, sound, needs_flows=needs_flows)
     if problems:
         raise SettingsInvalid(problems)
     return settings

@@ -19,6 +19,11 @@ class Address:
     entity: str
     """The entity's path as the client spelled it; empty for the claims node."""
 
+    @property
+    def path(self) -> str:
+        """What a token must be for: the entity, or its management node."""
+        return f"{self.entity}/{self.node.value}" if self.node is Node.MANAGEMENT else self.entity
+
 
 def parse_address(text: str) -> Address:
     """`queue`, `amqps://host/topic/Subscriptions/name/$DeadLetterQueue`, `queue/$management`, `$cbs`."""

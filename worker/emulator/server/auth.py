@@ -54,7 +54,7 @@ def _check_sas(key: SasKey, token: str, audience: str, now: float) -> float:
         raise TokenRefusedError("the shared access signature does not match the key")
     if not fields["se"].isdecimal() or int(fields["se"]) <= now:
         raise TokenRefusedError("the shared access signature has expired")
-    if not _path(audience).startswith(_path(unquote(fields["sr"]))):
+    if not _covers(_path(unquote(fields["sr"])), _path(audience)):
         raise TokenRefusedError("the shared access signature is for another resource")
     return float(fields["se"])
 
@@ -72,6 +72,11 @@ def _path(resource: str) -> str:
     """`sb://host:1/queue/` → `queue`: hosts have many names, and one broker has one."""
     _, scheme, rest = resource.rpartition("://")
     return (rest.partition("/")[2] if scheme else rest).strip("/").casefold()
+
+
+def _covers(allowed: str, path: str) -> bool:
+    """What holds for an entity holds for what lies below it: its subscriptions, its dead letters."""
+    return not allowed or path == allowed or path.startswith(allowed + "/")
 
 
 class Admission:
@@ -95,10 +100,8 @@ class Admission:
         until = check_token(self._auth, token=token, audience=audience, now=now)
         self._until_by_path[_path(audience)] = until
 
-    def allows(self, entity: str, now: float) -> bool:
-        """A token for an entity is one for what lies below it: its subscriptions, its dead letters."""
-        path = entity.casefold()
+    def allows(self, resource: str, now: float) -> bool:
+        path = resource.casefold()
         return self._is_admitted or any(
-            now < until and (not allowed or path == allowed or path.startswith(allowed + "/"))
-            for allowed, until in self._until_by_path.items()
+            now < until and _covers(allowed, path) for allowed, until in self._until_by_path.items()
         )

@@ -96,9 +96,12 @@ class Peer:
 
     def resume(self, channel: int | None = None) -> None:
         """There is room again, on the session of this channel or on the connection: who waited goes on."""
-        for end in tuple(self.ends.values()):
-            if isinstance(end, EntityOutlet) and end.is_starved and channel in {None, end.link.channel}:
+        starved = [end for end in self.ends.values() if isinstance(end, EntityOutlet) and end.is_starved]
+        for end in starved:
+            if channel in {None, end.link.channel}:
                 end.on_credit()
+        if starved:
+            self._floor.act_on_effects()
 
     def _receiving(self, link: Link) -> ReceivingEnd:
         end = self.ends[link]
@@ -126,8 +129,8 @@ class Peer:
             return Error(NOT_IMPLEMENTED, "this broker has no transactions")
         address = parse_address(terminus.address if terminus and isinstance(terminus.address, str) else "")
         if address.node is not Node.CBS:
-            if not self._admission.allows(address.entity, self._floor.now()):
-                return Error(UNAUTHORIZED, f"no token that still holds was put for {address.entity!r}")
+            if not self._admission.allows(address.path, self._floor.now()):
+                return Error(UNAUTHORIZED, f"no token that still holds was put for {address.path!r}")
             address = replace(address, entity=self._floor.broker.facts(address.entity).path)
         refusal = self._faults.refusal_of_attach(address.entity) if address.node is Node.ENTITY else None
         if refusal is not None:

@@ -6,7 +6,6 @@ exactly as asked, and `refresh_in` must be an integer.
 
 import asyncio
 import itertools
-import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,10 +64,10 @@ class TokenRequest:
 class IdentityStandIn:
     """Does each of its script in turn; the last one stays. `requests` holds everything that was asked."""
 
-    def __init__(self, *, port: int = 0, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *, port: int = 0) -> None:
         app = web.Application()
         app.router.add_get(TOKEN_PATH, self._token)
-        self._server = Loopback(app, port=port, ssl_context=ssl_context)
+        self._server = Loopback(app, port=port)
         self._script: list[TokenBehaviour] = [Issue()]
         self._serial = itertools.count(1)
         self.requests: Recorded[TokenRequest] = Recorded()

@@ -31,6 +31,10 @@ def answer_to(request_id: str | None, **properties: PropertyValue) -> Delivery:
     )
 
 
+def refused(request_id: str) -> BusRefused:
+    return BusRefused("no such queue", request_id=request_id)
+
+
 async def test_an_answer_reaches_the_caller_that_asked() -> None:
     correlation = Correlation()
     first, second = correlation.expect("a"), correlation.expect("b")
@@ -81,8 +85,8 @@ async def test_a_reply_that_names_no_known_outcome_is_indeterminate(outcome: Pro
 async def test_a_refusal_reaches_everybody_who_waits_and_nobody_twice() -> None:
     correlation = Correlation()
     future = correlation.expect("a")
-    correlation.refuse_all("no such queue")
-    correlation.refuse_all("no such queue")
+    correlation.fail_all(refused)
+    correlation.fail_all(refused)
     with pytest.raises(BusRefused, match="no such queue"):
         await future
 
@@ -92,7 +96,7 @@ async def test_a_refusal_that_nobody_looks_at_leaves_no_trace() -> None:
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
     correlation = Correlation()
     correlation.expect("a")
-    correlation.refuse_all("no such queue")
+    correlation.fail_all(refused)
     correlation.end("a")
     await asyncio.sleep(0)
     assert told == []

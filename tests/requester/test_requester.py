@@ -225,10 +225,11 @@ async def test_leaving_ends_whoever_still_waits(requesting: Callable[..., Reques
         await requester.request(b"")
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [{"timeout_s": 0}, {"timeout_s": -1}, {"timeout_s": float("nan")}, {"message_id": ""}, {"message_id": "x" * 129}],
-)
+WRONG: list[dict[str, object]] = [{"timeout_s": wrong} for wrong in (0, -1, float("nan"))]
+WRONG += [{"message_id": wrong} for wrong in ("", "x" * 129)]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 async def test_arguments_that_cannot_be_sent_are_refused(
     requesting: Callable[..., Requester], wrong: dict[str, object]
 ) -> None:

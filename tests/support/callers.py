@@ -7,7 +7,6 @@ import asyncio
 import json
 import sys
 from collections import Counter
-from contextlib import AsyncExitStack
 
 from worker.requester import NoReply, Requester
 
@@ -22,20 +21,19 @@ async def ask(requester: Requester, body: bytes, timeout_s: float) -> str:
     return "own" if reply.body == body else "foreign"
 
 
+async def ask_many(connection_string: str, name: int, requests: int, timeout_s: float) -> tuple[list[str], int]:
+    """How each request ended, and how many answers came that were not asked for."""
+    async with Requester(connection_string=connection_string) as requester:
+        endings = await asyncio.gather(*(ask(requester, f"{name}/{n}".encode(), timeout_s) for n in range(requests)))
+        return endings, requester.statistics.foreign
+
+
 async def main(connection_string: str, requesters: int, requests_each: int, timeout_s: float) -> None:
-    async with AsyncExitStack() as stack:
-        opened = [
-            await stack.enter_async_context(Requester(connection_string=connection_string)) for _ in range(requesters)
-        ]
-        endings = await asyncio.gather(
-            *(
-                ask(requester, f"{requester_number}/{number}".encode(), timeout_s)
-                for requester_number, requester in enumerate(opened)
-                for number in range(requests_each)
-            )
-        )
-        foreign = sum(requester.statistics.foreign for requester in opened)
-    sys.stdout.write(json.dumps({"endings": Counter(endings), "foreign": foreign}))
+    results = await asyncio.gather(
+        *(ask_many(connection_string, name, requests_each, timeout_s) for name in range(requesters))
+    )
+    endings = Counter(ending for endings, _ in results for ending in endings)
+    sys.stdout.write(json.dumps({"endings": endings, "foreign": sum(foreign for _, foreign in results)}))
 
 
 if __name__ == "__main__":

@@ -124,7 +124,8 @@ class FlowCall:
                 token = await self._token()
                 result = await self._attempt(admission, token)
                 if isinstance(result, Ended) and result.again is Again.ONCE_WITH_A_FRESH_TOKEN and token is not None:
-                    result = await self._attempt(admission, await self._token(stale=token))
+                    second = await self._attempt(admission, await self._token(stale=token))
+                    result = second if isinstance(second, Ended) else result
             except NoToken as failure:
                 unavailable = Unavailable(detail=str(failure), attempts=self.attempts)
                 return _NotSent(outcome=unavailable, again=Again.SAFELY)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -78,10 +79,11 @@ class Correlation:
         else:
             self._foreign += 1
 
-    def refuse_all(self, detail: str) -> None:
+    def fail_all(self, failure_of: Callable[[str], NoReply | BusRefused]) -> None:
+        """`failure_of` a request id: what its caller is told."""
         for request_id, future in self._waiting.items():
             if not future.done():
-                future.set_exception(BusRefused(detail, request_id=request_id))
+                future.set_exception(failure_of(request_id))
 
     def statistics(self, *, reconnects: int) -> RequesterStatistics:
         return RequesterStatistics(

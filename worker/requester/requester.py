@@ -1,7 +1,6 @@
 """`Requester`: ask a flow through the bridge and await its answer."""
 
 import asyncio
-import random
 import uuid
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -12,11 +11,11 @@ import orjson
 from azure.core.credentials_async import AsyncTokenCredential
 
 from worker.core.delivery import PropertyValue
-from worker.core.failures import BusUnreachable, Misconfigured
 from worker.requester.correlation import BusRefused, Correlation, NoReply, RequesterStatistics
+from worker.requester.listener import Listener
 from worker.requester.typed_reply import TypedReply
 from worker.servicebus.connect import Bus, BusOptions
-from worker.servicebus.outbox import Outbox, longest_pause_s
+from worker.servicebus.outbox import Outbox
 from worker.servicebus.outgoing import LONGEST_ID, Outgoing
 from worker.servicebus.reply_session import ReplySession
 
@@ -57,29 +56,27 @@ class Requester:
         self._session_id = session_id or str(uuid.uuid4())
         self._default_timeout_s = default_timeout_s
         self._correlation = Correlation()
+        self._listener = Listener(ReplySession(self._bus, reply_queue, self._session_id), self._correlation)
         self._running = AsyncExitStack()
         self._outbox: Outbox | None = None
-        self._refusal: str | None = None
-        self._reconnects = 0
 
     async def __aenter__(self) -> Self:
         await self._running.enter_async_context(self._bus)
-        outbox = Outbox(self._bus, self._request_queue, writers=1)
-        self._outbox = await self._running.enter_async_context(outbox)
-        tasks = await self._running.enter_async_context(asyncio.TaskGroup())
-        listener = tasks.create_task(self._listen())
-        self._running.callback(listener.cancel)
+        await self._running.enter_async_context(self._listener)
+        self._outbox = await self._running.enter_async_context(Outbox(self._bus, self._request_queue, writers=1))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Whoever still waits is told so."""
         self._outbox = None
+        self._correlation.fail_all(_closed)
         await self._running.__aexit__(kind, error, trace)
 
     @property
     def statistics(self) -> RequesterStatistics:
-        return self._correlation.statistics(reconnects=self._reconnects)
+        return self._correlation.statistics(reconnects=self._listener.reconnects)
 
     async def request(
         self,
@@ -110,8 +107,8 @@ class Requester:
         timeout_s = self._default_timeout_s if timeout_s is None else timeout_s
         request_id = str(uuid.uuid4()) if message_id is None else message_id
         _check(request_id, timeout_s)
-        if self._refusal is not None:
-            raise BusRefused(self._refusal, request_id=request_id)
+        if self._listener.refusal is not None:
+            raise BusRefused(self._listener.refusal, request_id=request_id)
         if isinstance(body, Mapping):
             content_type = content_type or "application/json"
         outgoing = Outgoing(
@@ -134,11 +131,10 @@ class Requester:
         answer = self._correlation.expect(request_id)
         try:
             undelivered = await outbox.send(outgoing, until=deadline)
-            if undelivered is not None and asyncio.get_running_loop().time() < deadline:
+            if undelivered is not None and self._outbox is not None and asyncio.get_running_loop().time() < deadline:
                 raise BusRefused(undelivered.detail, request_id=request_id)
             if undelivered is not None:
-                detail = f"The request could not be sent within {timeout_s:g} s: {undelivered.detail}"
-                raise NoReply(detail, request_id=request_id, sent=False)
+                raise NoReply(f"The request was not sent: {undelivered.detail}", request_id=request_id, sent=False)
             async with asyncio.timeout_at(deadline):
                 return await answer
         except TimeoutError:
@@ -147,26 +143,9 @@ class Requester:
         finally:
             self._correlation.end(request_id)
 
-    async def _listen(self) -> None:
-        session = ReplySession(self._bus, self._reply_queue, self._session_id)
-        failures = 0
-        try:
-            while True:
-                try:
-                    await session.open()
-                    self._refusal, failures = None, 0
-                    while True:
-                        for delivery in await session.receive():
-                            self._correlation.answer(delivery)
-                except BusUnreachable:
-                    self._reconnects += 1
-                except Misconfigured as failure:
-                    self._refusal = str(failure)
-                    self._correlation.refuse_all(self._refusal)
-                await asyncio.sleep(longest_pause_s(failures) * random.random())  # noqa: S311 - jitter, not a secret
-                failures += 1
-        finally:
-            await session.close()
+
+def _closed(request_id: str) -> NoReply:
+    return NoReply("The requester was closed before a reply came.", request_id=request_id, sent=True)
 
 
 def _check(request_id: str, timeout_s: float) -> None:

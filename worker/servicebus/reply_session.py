@@ -71,10 +71,12 @@ class ReplySession:
     async def _receive(self, receiver: ServiceBusReceiver) -> list[Delivery]:
         if len(self._handed_out) >= AT_ONCE or (self._handed_out and self._is_quiet):
             await self._complete(receiver)
-        if asyncio.get_running_loop().time() >= self._renew_at:
+        to_renewal_s = self._renew_at - asyncio.get_running_loop().time()
+        if to_renewal_s <= 0:
             await receiver.session.renew_lock(timeout=TRY_S)
             self._plan_renewal(receiver)
-        messages = await receiver.receive_messages(1, max_wait_time=QUIET_S if self._handed_out else WAIT_S)
+        wait_s = QUIET_S if self._handed_out else min(WAIT_S, max(QUIET_S, to_renewal_s))
+        messages = await receiver.receive_messages(1, max_wait_time=wait_s)
         self._is_quiet = not messages
         self._handed_out += messages
         now = Instant.now()

@@ -67,6 +67,9 @@ def encode_long(value: int) -> bytes:
     return bytes((0x55, value & 0xFF)) if -128 <= value < 128 else _LONG_LONG(value)
 
 
+encode_timestamp = _fixed(0x83, "q")
+
+
 def encode_boolean(value: bool) -> bytes:
     return b"\x41" if value else b"\x42"
 
@@ -128,7 +131,12 @@ def _encode_list(value: list[object]) -> bytes:
 
 
 def encode_map(value: dict[Any, object]) -> bytes:
-    return _compound(0xC1, 2 * len(value), b"".join([encode(side) for entry in value.items() for side in entry]))
+    return encode_map_entries([encode(side) for entry in value.items() for side in entry])
+
+
+def encode_map_entries(encoded: list[bytes]) -> bytes:
+    """A map of keys and values in turn that are encoded already."""
+    return _compound(0xC1, len(encoded), b"".join(encoded))
 
 
 def _encode_described(value: types.Described) -> bytes:
@@ -176,7 +184,7 @@ _WRITERS: Final[dict[type, Writer]] = {
     types.Float: _fixed(0x72, "f"),
     types.Char: _encode_char,
     types.Symbol: encode_symbol,
-    types.Timestamp: _fixed(0x83, "q"),
+    types.Timestamp: encode_timestamp,
     types.Decimal32: _opaque(0x74, 4),
     types.Decimal64: _opaque(0x84, 8),
     types.Decimal128: _opaque(0x94, 16),

@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 from worker.emulator.amqp.link import Link
 from worker.emulator.amqp.performatives import DeliveryState, Error, Open
+from worker.emulator.amqp.types import distinct
 
 
+@distinct
 class SaslRequested(NamedTuple):
     """The peer chose a mechanism: answer with `Connection.answer_sasl`."""
 
@@ -15,38 +17,45 @@ class SaslRequested(NamedTuple):
     response: bytes
 
 
+@distinct
 class SaslFinished(NamedTuple):
     """The peer let us in, or not."""
 
     is_accepted: bool
 
 
+@distinct
 class ConnectionOpened(NamedTuple):
     peer: Open
 
 
+@distinct
 class SessionBegun(NamedTuple):
     channel: int
 
 
+@distinct
 class LinkAttached(NamedTuple):
     """What the peer wants or agreed to is `link.peer`."""
 
     link: Link
 
 
+@distinct
 class CreditChanged(NamedTuple):
     """On a link we send on: look at `credit` and `is_draining`."""
 
     link: Link
 
 
+@distinct
 class WindowOpened(NamedTuple):
     """The session can take transfers again."""
 
     channel: int
 
 
+@distinct
 class DeliveryReceived(NamedTuple):
     link: Link
     delivery_id: int
@@ -56,6 +65,7 @@ class DeliveryReceived(NamedTuple):
     payload: bytes
 
 
+@distinct
 class DeliveryTooLarge(NamedTuple):
     """Of a delivery above the link's limit only this is left; it waits for an outcome unless settled."""
 
@@ -65,6 +75,7 @@ class DeliveryTooLarge(NamedTuple):
     size_bytes: int
 
 
+@distinct
 class DispositionReceived(NamedTuple):
     """The peer's word on one delivery, ours or its own."""
 
@@ -75,6 +86,7 @@ class DispositionReceived(NamedTuple):
     is_settled: bool
 
 
+@distinct
 class LinkDetached(NamedTuple):
     """The link is gone in both directions, also where this end found the peer at fault."""
 
@@ -84,6 +96,7 @@ class LinkDetached(NamedTuple):
     """Tags of deliveries that had not wholly gone out."""
 
 
+@distinct
 class SessionEnded(NamedTuple):
     channel: int
     error: Error | None
@@ -91,6 +104,7 @@ class SessionEnded(NamedTuple):
     """Its links, which ended with it."""
 
 
+@distinct
 class ConnectionClosed(NamedTuple):
     error: Error | None
 

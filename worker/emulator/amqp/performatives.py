@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from worker.emulator.amqp import types
 from worker.emulator.amqp.decode import CONSTRUCTORS, FOREIGN_ERRORS, MAX_NESTING, as_decode_error
+from worker.emulator.amqp.encode import NULL
 from worker.emulator.amqp.errors import DecodeError, LocalProtocolError
 from worker.emulator.amqp.fields import (
     ANY,
@@ -37,23 +38,28 @@ class Error(NamedTuple):
     info: Map | None = None
 
 
+@types.distinct
 class Received(NamedTuple):
     section_number: int
     section_offset: int
 
 
+@types.distinct
 class Accepted(NamedTuple):
     pass
 
 
+@types.distinct
 class Rejected(NamedTuple):
     error: Error | None = None
 
 
+@types.distinct
 class Released(NamedTuple):
     pass
 
 
+@types.distinct
 class Modified(NamedTuple):
     delivery_failed: bool = False
     undeliverable_here: bool = False
@@ -376,6 +382,12 @@ def encode_performative(performative: Performative) -> bytes:
         return FRAMES[type(performative)].write(performative)
     except (struct.error, OverflowError, ValueError, AttributeError, TypeError) as error:
         raise LocalProtocolError(f"{performative!r} cannot be encoded: {error}") from error
+
+
+def encode_state(state: DeliveryState | None) -> bytes:
+    if isinstance(state, Accepted):
+        return b"\x00\x53\x24\x45"
+    return NULL if state is None else _STATE.kind.write(state)
 
 
 def encode_sasl(performative: SaslPerformative) -> bytes:

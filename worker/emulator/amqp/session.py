@@ -38,8 +38,9 @@ from worker.emulator.amqp.performatives import (
     Source,
     Target,
     Transfer,
+    encode_state,
 )
-from worker.emulator.amqp.transfers import Incoming, Outgoing, named_deliveries
+from worker.emulator.amqp.transfers import Incoming, Outgoing, encode_disposition, named_deliveries
 
 INCOMING_WINDOW: Final = 5000
 """Transfers the peer may send before it hears of more room; it hears at half."""
@@ -160,7 +161,10 @@ class Session:
             return
         if is_settled:
             del deliveries[delivery_id]
-        self._outbox.put(self.channel, Disposition(link.role, delivery_id, delivery_id, is_settled, state))
+        encoded = encode_disposition(
+            self.channel, link.role, delivery_id, is_settled=is_settled, state=encode_state(state)
+        )
+        self._outbox.put_bytes(encoded)
 
     def is_unsettled(self, link: Link, delivery_id: int) -> bool:
         deliveries = self._outgoing.unsettled if link.is_sender else self._incoming.unsettled

@@ -28,6 +28,32 @@ _FLAGS: Final = {
 """The fields settled and more, and the five behind them, which this engine leaves null or false."""
 
 
+_DISPOSITION: Final = struct.Struct(">IBBH4sIIBBIBIB")
+"""Size, data offset, type, channel; descriptor and list constructor; the list's size and count; role; first and last,
+each behind its constructor; settled. State and batchable follow."""
+_DISPOSITION_LIST: Final = b"\x00\x53\x15\xd0"
+
+
+def encode_disposition(channel: int, role: bool, delivery_id: int, *, is_settled: bool, state: bytes) -> bytes:
+    """A disposition of one delivery, as a frame. `state` is encoded already."""
+    head = _DISPOSITION.pack(
+        _DISPOSITION.size + len(state) + 1,
+        2,
+        0,
+        channel,
+        _DISPOSITION_LIST,
+        len(state) + 17,
+        6,
+        0x41 if role else 0x42,
+        0x70,
+        delivery_id,
+        0x70,
+        delivery_id,
+        0x41 if is_settled else 0x42,
+    )
+    return head + state + b"\x42"
+
+
 class _Waiting(NamedTuple):
     link: Link
     tag: bytes

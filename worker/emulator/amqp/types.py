@@ -6,7 +6,24 @@ Where Python has one obvious shape it is used: None, bool, `int` for long, `floa
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+_Shape = TypeVar("_Shape", bound=type[tuple[object, ...]])
+
+
+def distinct(shape: _Shape) -> _Shape:
+    """Makes a NamedTuple equal to its own kind only; as tuples, an `Accepted()` and a `Released()` would be equal."""
+
+    def is_same(self: object, other: object) -> bool:
+        return type(self) is type(other) and isinstance(self, tuple) and tuple.__eq__(self, other)
+
+    def is_other(self: object, other: object) -> bool:
+        return not is_same(self, other)
+
+    shape.__eq__ = is_same  # type: ignore[method-assign]  # what a class decorator is for
+    shape.__ne__ = is_other  # type: ignore[method-assign]
+    shape.__hash__ = tuple.__hash__  # type: ignore[method-assign]
+    return shape
 
 
 class UByte(int):

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Final, cast
 from uuid import uuid4
 
+from worker.emulator.amqp.encode import described, encode, encode_long, encode_map_entries, encode_timestamp
 from worker.emulator.amqp.message import (
     APPLICATION_PROPERTIES,
     MESSAGE_ANNOTATIONS,
@@ -27,10 +28,11 @@ from worker.emulator.amqp.message import (
 )
 from worker.emulator.amqp.performatives import Map
 from worker.emulator.amqp.types import Int, Symbol, Timestamp
-from worker.emulator.broker import BrokeredMessage, Message, PropertyValue
+from worker.emulator.broker import BrokeredMessage, Message, MessageState, PropertyValue
 
 BATCH_FORMAT: Final = 0x80013700
 """The message format of a batch: each data section holds a message."""
+UINT_MAX: Final = 0xFFFFFFFF
 
 _SCHEDULED_FOR: Final = Symbol("x-opt-scheduled-enqueue-time")
 _PARTITION_KEY: Final = Symbol("x-opt-partition-key")
@@ -138,35 +140,45 @@ def encode_message(delivered: BrokeredMessage) -> bytes:
         stored = stored[own.end :]
     if delivered.added_properties:
         stored = _with_properties(stored, delivered.added_properties)
-    header = _encode_header(_milliseconds(delivered.message.ttl_s), delivered.delivery_count)
+    header = _encode_header(delivered.message.ttl_s, delivered.delivery_count)
     return b"".join((header, _encode_annotations(annotations, delivered), stored))
 
 
-def _milliseconds(seconds: float | None) -> int | None:
-    return None if seconds is None else min(round(seconds * 1000), 0xFFFFFFFF)
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
 
 
 @lru_cache(maxsize=1024)
-def _encode_header(ttl_ms: int | None, delivery_count: int) -> bytes:
+def _encode_header(ttl_s: float | None, delivery_count: int) -> bytes:
+    ttl_ms = None if ttl_s is None else min(_milliseconds(ttl_s), UINT_MAX)
     return encode_header(Header(durable=True, ttl=ttl_ms, delivery_count=delivery_count))
 
 
+_KEYS: Final = {key: encode(key) for key in _BROKERS_OWN}
+_STATES: Final = {state: encode(Int(state)) for state in MessageState}
+
+
 def _encode_annotations(own: Map, delivered: BrokeredMessage) -> bytes:
-    annotations: Map = {
-        _SEQUENCE_NUMBER: delivered.sequence_number,
-        _ENQUEUED_SEQUENCE_NUMBER: delivered.enqueued_sequence_number,
-        _ENQUEUED_AT: timestamp(delivered.enqueued_at),
-        _STATE: Int(delivered.state),
-    }
+    entries = [encode(side) for entry in own.items() for side in entry]
+    entries += (
+        _KEYS[_SEQUENCE_NUMBER],
+        encode_long(delivered.sequence_number),
+        _KEYS[_ENQUEUED_SEQUENCE_NUMBER],
+        encode_long(delivered.enqueued_sequence_number),
+        _KEYS[_ENQUEUED_AT],
+        encode_timestamp(_milliseconds(delivered.enqueued_at)),
+        _KEYS[_STATE],
+        _STATES[delivered.state],
+    )
     if delivered.locked_until is not None:
-        annotations[_LOCKED_UNTIL] = timestamp(delivered.locked_until)
+        entries += (_KEYS[_LOCKED_UNTIL], encode_timestamp(_milliseconds(delivered.locked_until)))
     if delivered.dead_letter_source is not None:
-        annotations[_DEAD_LETTER_SOURCE] = delivered.dead_letter_source
-    return encode_section(MESSAGE_ANNOTATIONS, own | annotations)
+        entries += (_KEYS[_DEAD_LETTER_SOURCE], encode(delivered.dead_letter_source))
+    return described(MESSAGE_ANNOTATIONS, encode_map_entries(entries))
 
 
 def timestamp(seconds: float) -> Timestamp:
-    return Timestamp(round(seconds * 1000))
+    return Timestamp(_milliseconds(seconds))
 
 
 def _with_properties(bare: bytes, added: Mapping[str, PropertyValue]) -> bytes:

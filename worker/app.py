@@ -76,6 +76,7 @@ async def assembled(settings: Settings, *, observe: Callable[[Observed], None] |
     async with AsyncExitStack() as stack:
         credential = await stack.enter_async_context(_credential(settings))
         flows = settings.flow_specs()
+        credential.prepare({flow.scope for flow in flows.values() if flow.auth == "identity"})
         client = await stack.enter_async_context(FlowClient(flows.values(), credential))
         bus = await stack.enter_async_context(Bus(bus_options(settings, credential)))
         replies = await stack.enter_async_context(ReplyOutbox(bus, queues=settings.servicebus.reply_queues))

@@ -1,10 +1,12 @@
 """One message through its eight steps, when the world keeps still."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from worker.bridge.process import Passage
 from worker.core.outcome import FlowOutcome, Reason
 from worker.core.reply import Undelivered
 from worker.core.settlement import Complete, DeadLetter
@@ -93,6 +95,15 @@ async def test_a_copy_that_the_queue_does_not_take_ends_in_the_dead_letter_queue
     assert isinstance(settlement, DeadLetter)
     assert settlement.reason is Reason.FLOW_UNAVAILABLE
     assert "the queue is full" in settlement.description
+
+
+async def test_without_redelivery_a_failed_one_way_request_is_dead_lettered_at_once(world: World) -> None:
+    world.flows.ending = UNAVAILABLE
+    bridge = replace(world.bridge, redeliveries=None)
+    settlement = await Passage(bridge=bridge, delivery=world.delivery()).process()
+    assert isinstance(settlement, DeadLetter)
+    assert settlement.reason is Reason.FLOW_UNAVAILABLE
+    assert "redelivery is off" in settlement.description
 
 
 @pytest.mark.parametrize(

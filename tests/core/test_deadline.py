@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,14 +15,14 @@ CALLER = ReturnAddress(queue="flow-replies", session_id="s")
 NOW = 110.0  # a delivery is enqueued at 100.0 unless said otherwise
 
 
-def deadline(deliver: Deliver, *, one_way: bool = False, now: float = NOW, **given_: object) -> float | None:
+def deadline(deliver: Deliver, *, one_way: bool = False, now: float = NOW, **given_: Any) -> float | None:
     delivery = deliver(**given_)
     request = decode(delivery)
     assert isinstance(request, Request)
     return deadline_of(request, delivery, OneWay() if one_way else CALLER, default_timeout_s=110.0, now=now)
 
 
-def timeout(value: object) -> dict[str, object]:
+def timeout(value: object) -> dict[str, Any]:
     return {"properties": {"timeout-s": value}}
 
 
@@ -51,7 +53,7 @@ def test_a_one_way_request_has_a_deadline_only_where_it_names_a_timeout(deliver:
 def test_a_copys_timeout_runs_from_the_first_enqueuing_and_its_ttl_from_its_own(deliver: Deliver) -> None:
     first_ms = 1_700_000_000_000
     properties = {"timeout-s": 600, "first-enqueued": first_ms}
-    copied = {"enqueued_at": 300.0, "enqueued_time_ms": first_ms + 200_000, "properties": properties}
+    copied: dict[str, Any] = {"enqueued_at": 300.0, "enqueued_time_ms": first_ms + 200_000, "properties": properties}
     assert deadline(deliver, one_way=True, now=301.0, time_to_live_s=400.0, **copied) == 700.0
     assert deadline(deliver, one_way=True, now=301.0, time_to_live_s=250.0, **copied) == 550.0
 

@@ -10,7 +10,7 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -85,6 +85,12 @@ class Credential:
         traceback: TracebackType | None = None,
     ) -> None:
         await self.close()
+
+    def prepare(self, scopes: Iterable[str]) -> None:
+        """Begin to fetch ahead of the first call."""
+        if self._spec.kind != "static":
+            for scope in scopes:
+                self._keeper(scope)
 
     async def get_token(
         self,

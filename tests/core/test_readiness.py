@@ -1,0 +1,52 @@
+import pytest
+
+from worker.core.readiness import Readiness, readiness
+
+
+def read(
+    *,
+    is_draining: bool = False,
+    lanes_receiving: int = 2,
+    bus_failure: str | None = None,
+    token_failure: str | None = None,
+) -> Readiness:
+    return readiness(
+        is_draining=is_draining, lanes_receiving=lanes_receiving, bus_failure=bus_failure, token_failure=token_failure
+    )
+
+
+def test_a_worker_that_receives_is_ready() -> None:
+    assert read() == Readiness(reasons=())
+    assert read().is_ready
+
+
+def test_one_lane_that_receives_is_enough() -> None:
+    assert read(lanes_receiving=1, bus_failure="one connection was reset").is_ready
+
+
+def test_a_worker_that_has_not_connected_yet_says_so() -> None:
+    ready = read(lanes_receiving=0)
+    assert not ready.is_ready
+    assert ready.reasons == ("not receiving: connecting to the request queue",)
+
+
+def test_a_worker_that_receives_nothing_says_why() -> None:
+    assert read(lanes_receiving=0, bus_failure="No queue 'x'.").reasons == ("not receiving: No queue 'x'.",)
+
+
+@pytest.mark.parametrize("lanes_receiving", [0, 2])
+def test_a_draining_worker_is_not_ready_for_that_reason_alone(lanes_receiving: int) -> None:
+    ready = read(is_draining=True, lanes_receiving=lanes_receiving)
+    assert not ready.is_ready
+    [reason] = ready.reasons
+    assert reason.startswith("draining")
+
+
+def test_a_worker_without_a_token_is_not_ready() -> None:
+    ready = read(token_failure="the identity has no access")
+    assert not ready.is_ready
+    assert ready.reasons == ("no token for the flows: the identity has no access",)
+
+
+def test_every_reason_is_told() -> None:
+    assert len(read(lanes_receiving=0, bus_failure="down", token_failure="none").reasons) == 2

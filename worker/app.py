@@ -24,11 +24,16 @@ from worker.servicebus.connect import Bus, BusOptions, QueueSource, Source, Subs
 from worker.servicebus.lanes import ReceiverLane
 from worker.servicebus.redeliveries import RedeliveryOutbox
 from worker.servicebus.replies import ReplyOutbox
-from worker.settings import Settings
+from worker.settings import Problem, Settings, SettingsInvalid
 
 MOST_LANES: Final = 8  # each is a connection; more add no throughput on one core (README, "How many lanes")
 _EXPECTED: Final = frozenset({Outcome.ANSWERED, Outcome.REFUSED, Outcome.EXPIRED, Outcome.REJECTED})
 
+_NO_ORDER_YET: Final = Problem(
+    key="servicebus.request_sessions",
+    what="order within the sessions of a request queue is not built yet",
+    fix="receive from a queue without sessions, and leave it false",
+)
 _OBSERVED: Final = tuple(field.name for field in fields(Observed))  # asdict would deep-copy, at 90 µs a request
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -72,9 +77,14 @@ async def run(settings: Settings) -> int:
 
 @asynccontextmanager
 async def assembled(settings: Settings, *, observe: Callable[[Observed], None] | None = None) -> AsyncIterator[Worker]:
-    """Everything built and listening; the pump is yours to run. Left in the reverse order of what depends on what."""
+    """Everything built and listening; the pump is yours to run. Left in the reverse order of what depends on what.
+
+    Raises SettingsInvalid, Misconfigured, or OSError when the HTTP port can't be bound.
+    """
+    if settings.servicebus.request_sessions:
+        raise SettingsInvalid([_NO_ORDER_YET])
     async with AsyncExitStack() as stack:
-        credential = await stack.enter_async_context(_credential(settings))
+        credential = await stack.enter_async_context(credential_of(settings))
         flows = settings.flow_specs()
         credential.prepare({flow.scope for flow in flows.values() if flow.auth == "identity"})
         client = await stack.enter_async_context(FlowClient(flows.values(), credential))
@@ -146,16 +156,16 @@ def bus_options(settings: Settings, credential: Credential) -> BusOptions:
 
 
 def lane_sources(settings: Settings) -> list[Source]:
-    """One per lane: as many as the concurrency bears, and two for a retry queue beside a topic."""
-    servicebus = settings.servicebus
-    lanes = min(MOST_LANES, settings.worker.concurrency)
+    """One per lane. No more lanes than slots, because each keeps one free; a retry queue beside a topic has two."""
+    servicebus, concurrency = settings.servicebus, settings.worker.concurrency
     if servicebus.request_topic is None:
-        return [QueueSource(queue=servicebus.request_queue)] * lanes
-    subscription = SubscriptionSource(
-        topic=servicebus.request_topic, subscription=servicebus.request_subscription or ""
-    )
-    retries: list[Source] = [] if servicebus.retry_queue is None else [QueueSource(queue=servicebus.retry_queue)] * 2
-    return [*[subscription] * lanes, *retries][: settings.worker.concurrency]
+        return [QueueSource(queue=servicebus.request_queue)] * min(MOST_LANES, concurrency)
+    topic, subscription = servicebus.request_topic, servicebus.request_subscription or ""
+    retries = 0 if servicebus.retry_queue is None else min(2, concurrency // 2)
+    return [
+        *[SubscriptionSource(topic=topic, subscription=subscription)] * min(MOST_LANES, concurrency - retries),
+        *[QueueSource(queue=servicebus.retry_queue or "")] * retries,
+    ]
 
 
 def log_observed(observed: Observed) -> None:
@@ -168,7 +178,7 @@ def log_observed(observed: Observed) -> None:
     (_log.info if is_expected else _log.warning)("request_ended", **facts)
 
 
-def _credential(settings: Settings) -> Credential:
+def credential_of(settings: Settings) -> Credential:
     identity = settings.identity
     return Credential(IdentitySpec(kind=identity.kind, client_id=identity.client_id, cloud=identity.cloud))
 

@@ -1,12 +1,13 @@
 import asyncio
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.bridge.slots import Slots
 
 
+@settings(deadline=None)
 @given(total=st.integers(1, 20), wishes=st.lists(st.integers(-20, 30), max_size=30))
 def test_no_more_is_taken_than_there_is_and_all_of_it_comes_back(total: int, wishes: list[int]) -> None:
     """A negative wish gives back."""

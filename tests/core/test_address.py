@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.core import address
@@ -110,6 +110,7 @@ texts = st.none() | st.text(min_size=1) | st.sampled_from([*QUEUES, f"sb://{HOST
 urls = st.builds("{}://{}/{}".format, st.sampled_from(["sb", "amqp", "http", ""]), st.text(), st.text())
 
 
+@settings(deadline=None)
 @given(reply_to=texts | urls, session=texts, own_session=texts, queues=st.sampled_from([(), QUEUES]))
 def test_no_answer_ever_leaves_the_allow_list(
     reply_to: str | None, session: str | None, own_session: str | None, queues: tuple[str, ...]

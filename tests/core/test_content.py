@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.core.content import body_for
@@ -22,6 +22,7 @@ def request_of(deliver: Deliver, body: bytes, content_type: str | None = None) -
     return request
 
 
+@settings(deadline=None)
 @given(body=st.binary(), content_type=st.sampled_from(["text/plain", "application/xml; charset=utf-8", "image/png"]))
 def test_a_flow_gets_the_messages_bytes_and_content_type_unchanged(body: bytes, content_type: str) -> None:
     assert body_for(request_of(delivery_of, body, content_type), AS_IT_CAME) == (body, content_type)

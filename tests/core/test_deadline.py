@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.core.deadline import call_deadline, deadline_of, reply_margin_s
@@ -88,6 +88,7 @@ def test_a_request_whose_time_is_over_or_eaten_by_the_margin_is_expired(now: flo
     assert "30 s" in expired.detail
 
 
+@settings(deadline=None)
 @given(
     enqueued_at=st.floats(-1e6, 1e6),
     now=st.floats(0.0, 1e6),

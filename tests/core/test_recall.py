@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.core.outcome import Answered, FlowBody, Indeterminate, Refused, Unavailable
@@ -88,6 +88,7 @@ outcomes = st.one_of(
 actions = st.tuples(st.sampled_from(["keep", "forget", "look up"]), st.integers(0, 9), outcomes, st.floats(0.0, 30.0))
 
 
+@settings(deadline=None)
 @given(course=st.lists(actions, max_size=60))
 def test_memory_is_bounded_and_never_mixes_up_what_it_knows(
     course: list[tuple[str, int, Answered | Indeterminate | Unavailable | Refused, float]],

@@ -2,7 +2,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.core.decode import decode
@@ -128,6 +128,7 @@ steps = st.tuples(
 )
 
 
+@settings(deadline=None)
 @given(
     delays_s=st.lists(st.floats(0.1, 600.0), max_size=5).map(tuple),
     ttl_s=st.none() | st.floats(1.0, 10_000.0),

@@ -3,7 +3,7 @@ from collections import defaultdict
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.core.decode import decode
@@ -117,6 +117,7 @@ def test_numbers_are_integers_and_all_else_is_text(outcome: RequestOutcome) -> N
         assert type(value) is (int if name in numbers else str), name
 
 
+@settings(deadline=None)
 @given(retry_after_s=st.floats(0.0, 1e6))
 def test_a_caller_is_never_told_to_come_back_too_early(retry_after_s: float) -> None:
     reply = reply_to(Unavailable(detail="…", attempts=0, retry_after_s=retry_after_s))
@@ -174,6 +175,7 @@ def test_a_decoded_request_adds_its_wishes(deliver: Deliver) -> None:
 addresses = st.builds(ReturnAddress, queue=st.sampled_from(["a", "b"]), session_id=st.text(min_size=1, max_size=3))
 
 
+@settings(deadline=None)
 @given(
     asked=st.lists(st.tuples(addresses, st.text(min_size=1, max_size=3)), min_size=1, max_size=10),
     outcomes=st.permutations(OUTCOMES),
@@ -194,6 +196,7 @@ def test_the_reply_id_is_the_same_on_every_repeat_and_another_for_another_reques
     assert len(set.union(*ids.values())) == len(ids)
 
 
+@settings(deadline=None)
 @given(detail=st.text(st.characters(), max_size=50), code=st.text(st.characters(), max_size=5))
 def test_a_problem_document_is_json_whatever_a_flow_said(detail: str, code: str) -> None:
     problem = problem_of(reply_to(Refused(http_status=None, detail=detail, attempts=1, code=code)))

@@ -225,6 +225,12 @@ async def test_leaving_ends_whoever_still_waits(requesting: Callable[..., Reques
         await requester.request(b"")
 
 
+async def test_an_error_inside_comes_out_as_it_is(requesting: Callable[..., Requester]) -> None:
+    with pytest.raises(LookupError):
+        async with requesting():
+            raise LookupError
+
+
 WRONG: list[dict[str, object]] = [{"timeout_s": wrong} for wrong in (0, -1, float("nan"))]
 WRONG += [{"message_id": wrong} for wrong in ("", "x" * 129)]
 

@@ -189,6 +189,12 @@ async def test_what_still_waits_at_the_end_is_told_so(bus: Bus, broker: Embedded
     assert "stopped" in undelivered.detail
 
 
+async def test_an_error_inside_comes_out_as_it_is(bus: Bus) -> None:
+    with pytest.raises(LookupError):
+        async with Outbox(bus, QUEUE, writers=1):
+            raise LookupError
+
+
 async def test_a_copy_waits_at_the_broker_and_comes_back_whole(bus: Bus, lane: ReceiverLane, send: Send) -> None:
     await send({"message_id": "first", "correlation_id": "c", "application_properties": {"n": 5}})
     [original] = await lane.receive(most=1, wait_s=5)

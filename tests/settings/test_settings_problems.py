@@ -81,6 +81,7 @@ def test_everything_wrong_is_reported_at_once(problems_of: ProblemsOf) -> None:
         (f'{BUS}request_queue = "q"\n{TOPIC}retry_queue = "r"\n{FLOW}', "servicebus.request_topic", "got both"),
         (f'{BUS}request_subscription = "s"\n{FLOW}', "servicebus.request_subscription", "without request_topic"),
         (f'{BUS}retry_queue = "s"\n{FLOW}', "servicebus.retry_queue", "without request_topic"),
+        (f'{BUS}{TOPIC}retry_queue = "r"\n[worker]\nconcurrency = 1\n{FLOW}', "worker.concurrency", "got 1"),
         (f'{BUS}reply_queues = ["a", "A"]\n{FLOW}', "servicebus.reply_queues", "listed twice"),
         (f'{BUS}reply_queues = ["Flow-Requests"]\n{FLOW}', "servicebus.reply_queues", "its own answers"),
         (f'{BUS}reply_queues = [""]\n{FLOW}', "servicebus.reply_queues[0]", "isn't empty"),

@@ -3,15 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from worker.app import credential_of
 from worker.cli.failure import CommandFailed
-from worker.flow.token import Credential, IdentitySpec
 from worker.requester import Requester
 from worker.settings import Settings
-
-
-def credential_of(settings: Settings) -> Credential:
-    identity = settings.identity
-    return Credential(IdentitySpec(kind=identity.kind, client_id=identity.client_id, cloud=identity.cloud))
 
 
 @asynccontextmanager

@@ -95,12 +95,12 @@ async def _serve(topology: "Topology", *, host: str, port: int) -> None:
     except InvalidTopologyError as wrong:
         raise CommandFailed(f"The entities can't be made: {wrong}.") from None
     async with contextlib.AsyncExitStack() as running:
-        stopped = running.enter_context(until_stopped())
         try:
             await running.enter_async_context(broker)
         except OSError as failed:
             why = failed.strerror or failed
             raise CommandFailed(f"Can't listen on {host}:{port}: {why}. Choose another --port; 0 is any.") from None
+        stopped = running.enter_context(until_stopped())
         typer.echo(broker.connection_string)
         names = [queue.name + (" (sessions)" if queue.requires_session else "") for queue in topology.queues]
         names += [f"{topic.name}/{each.name}" for topic in topology.topics for each in topic.subscriptions]

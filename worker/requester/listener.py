@@ -31,10 +31,13 @@ class Listener:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._is_leaving = True  # and not by cancellation alone: `asyncio.wait_for` below the SDK may swallow it
+        self.stop()
+        await self._tasks.__aexit__(None, None, None)  # an error of the block isn't put into a group
+
+    def stop(self) -> None:
+        self._is_leaving = True  # and not by cancellation alone: an `asyncio.wait_for` in the SDK may swallow it
         if self._listening is not None:
             self._listening.cancel()
-        await self._tasks.__aexit__(None, None, None)  # an error of the block isn't put into a group
 
     async def _listen(self) -> None:
         failures = 0

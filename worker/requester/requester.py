@@ -27,6 +27,8 @@ class Requester:
     """An async context manager; inside it, any number of tasks may await `request` at once.
 
     Entering connects nothing by itself: the links are opened in the background, and made anew whenever they are lost.
+    A link that breaks in the middle of a send makes the same message go out again, under the same message id: duplicate
+    detection on the request queue drops it.
     """
 
     def __init__(
@@ -70,7 +72,10 @@ class Requester:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Whoever still waits is told so."""
-        self._outbox = None
+        if self._outbox is not None:
+            self._outbox.stop()
+            self._outbox = None
+        self._listener.stop()
         self._correlation.fail_all(_closed)
         await self._running.__aexit__(kind, error, trace)
 

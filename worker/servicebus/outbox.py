@@ -60,11 +60,14 @@ class Outbox:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """What still waits is told so; a send on the wire is waited for."""
-        for writer in self._writers:
-            writer.stop()
+        self.stop()
         await to_the_end(_all_done(self._running))
         await self._tasks.__aexit__(None, None, None)  # an error of the block is no writer's: it isn't put into a group
+
+    def stop(self) -> None:
+        """What still waits is told so; a send on the wire is waited for, by `__aexit__`."""
+        for writer in self._writers:
+            writer.stop()
 
     async def send(self, outgoing: Outgoing, *, until: float) -> Undelivered | None:
         """None once accepted; else why not. A cancelled caller's message may still go out."""
@@ -194,9 +197,17 @@ class _Writer:
         """After any error the sender is made anew: the first time at once, then after a growing, jittered pause."""
         self._last_failure = failure
         self._drop_sender()
+        self._forget_ended()
         pause_s = longest_pause_s(self._failures) * random.random()  # noqa: S311 - jitter, not a secret
         self._failures += 1
         await asyncio.sleep(pause_s)
+
+    def _forget_ended(self) -> None:
+        """Whose caller gave up; in a long outage they would pile up."""
+        for session_id, queued in list(self._waiting.items()):
+            self._waiting[session_id] = pending = deque(parcel for parcel in queued if not parcel.ended.done())
+            if not pending:
+                del self._waiting[session_id]
 
     def _refuse_all(self, failure: BusFailure) -> None:
         for queued in self._waiting.values():

@@ -29,6 +29,8 @@ class ReplyOutbox:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for outbox in self._outboxes.values():
+            outbox.stop()
         await self._running.__aexit__(kind, error, trace)
 
     async def publish(self, reply: Reply, *, until: float) -> Undelivered | None:

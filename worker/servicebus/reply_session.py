@@ -20,6 +20,7 @@ from worker.servicebus.settling import settle
 from worker.servicebus.shielding import to_the_end
 
 PREFETCH: Final = 50  # answers wait here, not at the broker; the session's lock covers them
+SESSION_POLL_S: Final = 0.01  # with answers arriving among completions: 1,800 a second; at 0.05 it is 530
 QUIET_S: Final = 0.05  # without an answer for so long, the earlier ones are completed
 WAIT_S: Final = 1.0
 
@@ -42,7 +43,9 @@ class ReplySession:
 
     async def open(self) -> None:
         self._drop()
-        receiver = self._bus.receiver(self._source, session_id=self._session_id, prefetch=PREFETCH)
+        receiver = self._bus.receiver(
+            self._source, session_id=self._session_id, prefetch=PREFETCH, poll_s=SESSION_POLL_S
+        )
         self._receiver = await open_link(receiver, f"Opening a session of {self._source}")
         self._plan_renewal(receiver)
 

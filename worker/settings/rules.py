@@ -103,6 +103,12 @@ def _worker(settings: Settings, sound: Sound) -> Iterator[Problem]:
             what="copies for later never go to a topic, and there is no queue for them",
             fix="set retry_queue, or worker.redelivery_s = []",
         )
+    if bus.retry_queue is not None and worker.concurrency < 2 and sound("worker.concurrency", "servicebus.retry_queue"):
+        yield Problem(
+            key="worker.concurrency",
+            what="expected at least 2, one slot for the subscription and one for retry_queue, got 1",
+            fix="raise it, or remove retry_queue and set worker.redelivery_s = []",
+        )
 
 
 def _flows(settings: Settings, sound: Sound, *, needs_flows: bool) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ from worker.emulator.amqp.events import (
 )
 from worker.emulator.amqp.frames import AMQP_HEADER, Frame, ReadBuffer, encode_frame
 from worker.emulator.amqp.link import Link
+from worker.emulator.amqp.performative_codec import decode_performative, encode_performative
 from worker.emulator.amqp.performatives import (
     SENDER,
     Attach,
@@ -23,8 +24,6 @@ from worker.emulator.amqp.performatives import (
     Performative,
     Source,
     Target,
-    decode_performative,
-    encode_performative,
 )
 from worker.emulator.amqp.session import Session
 

@@ -14,6 +14,7 @@ from worker.emulator.amqp.events import (
     SessionEnded,
 )
 from worker.emulator.amqp.frames import AMQP_HEADER, HEARTBEAT, SASL_HEADER, encode_frame
+from worker.emulator.amqp.performative_codec import encode_performative, encode_sasl
 from worker.emulator.amqp.performatives import (
     Begin,
     Close,
@@ -24,8 +25,6 @@ from worker.emulator.amqp.performatives import (
     SaslMechanisms,
     SaslOutcome,
     SaslPerformative,
-    encode_performative,
-    encode_sasl,
 )
 
 

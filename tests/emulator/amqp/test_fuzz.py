@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from worker.emulator.amqp.errors import RemoteProtocolError
 from worker.emulator.amqp.events import LinkAttached, SaslRequested, SessionBegun
 from worker.emulator.amqp.frames import AMQP_HEADER, SASL_HEADER, encode_frame
+from worker.emulator.amqp.performative_codec import encode_performative, encode_sasl
 from worker.emulator.amqp.performatives import (
     RECEIVER,
     SENDER,
@@ -27,8 +28,6 @@ from worker.emulator.amqp.performatives import (
     Source,
     Target,
     Transfer,
-    encode_performative,
-    encode_sasl,
 )
 
 

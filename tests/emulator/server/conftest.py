@@ -12,6 +12,7 @@ TOPOLOGY = Topology(
         QueueProperties(name="brief", lock_s=0.2, max_delivery_count=3),
         QueueProperties(name="small", max_message_bytes=1024),
         QueueProperties(name="by-session", requires_session=True),
+        QueueProperties(name="brief-session", requires_session=True, lock_s=0.2),
     ),
     topics=(TopicProperties(name="news", subscriptions=(SubscriptionProperties(name="all"),)),),
 )

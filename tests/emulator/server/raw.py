@@ -12,6 +12,7 @@ from worker.emulator.amqp.events import (
     ConnectionClosed,
     ConnectionOpened,
     DeliveryReceived,
+    DetachAnswered,
     DispositionReceived,
     Event,
     LinkAttached,
@@ -55,6 +56,7 @@ class RawClient(asyncio.Protocol):
     def __init__(self) -> None:
         self.engine = Connection(is_server=False, now=0.0)
         self.events: list[Event] = []
+        self.received = b""
         self.is_lost = asyncio.Event()
         self.was_reset = False
         self._news = asyncio.Event()
@@ -65,6 +67,7 @@ class RawClient(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
+        self.received = (self.received + data)[-10_000:]
         self.engine.receive_data(data, 0.0)
         while (event := self.engine.next_event()) is not None:
             self.events.append(event)
@@ -85,6 +88,13 @@ class RawClient(asyncio.Protocol):
                     if isinstance(event, kind) and matches(event):
                         self.events.remove(event)
                         return event
+                self._news.clear()
+                await self._news.wait()
+
+    async def heard(self, data: bytes) -> None:
+        """These bytes, among the last that came."""
+        async with asyncio.timeout(PATIENCE_S):
+            while data not in self.received:
                 self._news.clear()
                 await self._news.wait()
 
@@ -156,10 +166,7 @@ class RawClient(asyncio.Protocol):
     async def detach(self, link: Link) -> None:
         self.session.detach(link)
         self.flush()
-        async with asyncio.timeout(PATIENCE_S):
-            while link.lifecycle.remote.name != "CLOSED":
-                self._news.clear()
-                await self._news.wait()
+        await self.told(DetachAnswered, lambda event: event.link is link)
 
     async def closed(self) -> ConnectionClosed:
         return await self.told(ConnectionClosed)

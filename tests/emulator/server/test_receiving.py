@@ -229,6 +229,16 @@ class TestSessions:
         second = await client.receiver("by-session", filters={SESSION_FILTER: "A"}, credit=1)
         assert read_sections((await client.receive(second)).payload).header.delivery_count == 0
 
+    async def test_a_session_whose_lock_expires_is_taken_from_its_holder(self, client: RawClient) -> None:
+        await fill(client, "brief-session", 1, session_id="A")
+        holder = await client.receiver("brief-session", filters={SESSION_FILTER: "A"}, credit=1)
+        delivery = await client.receive(holder)
+        detached = await client.detached(holder)
+        assert detached.error is not None
+        assert detached.error.condition == SESSION_LOCK_LOST
+        next_holder = await client.receiver("brief-session", filters={SESSION_FILTER: "A"}, credit=1)
+        assert (await client.receive(next_holder)).tag != delivery.tag
+
     async def test_a_lost_connection_gives_the_session_up(self, client: RawClient, broker: EmbeddedBroker) -> None:
         async with connected(broker.port) as other:
             await other.receiver("by-session", filters={SESSION_FILTER: "A"})

@@ -1,5 +1,6 @@
 """What the demo asks, and which answer would be the right one."""
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -175,7 +176,10 @@ def _difference(question: Question, reply: TypedReply, conversation: str) -> str
         return f"expected the conversation {conversation}, got {reply.correlation_id}"
     if reply.attempts != question.attempts:
         return f"expected {question.attempts} attempts, got {reply.attempts}"
-    return None if question.is_right_body(reply) else f"got another body: {reply.body[:200]!r}"
+    with contextlib.suppress(ValueError, LookupError, TypeError):  # a body of another shape is another body
+        if question.is_right_body(reply):
+            return None
+    return f"got another body: {reply.body[:200]!r}"
 
 
 def _is(body: bytes) -> Callable[[TypedReply], bool]:

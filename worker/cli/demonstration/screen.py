@@ -20,6 +20,7 @@ COLOURS: Final = {
     Outcome.EXPIRED: "yellow",
     Outcome.REJECTED: "yellow",
 }
+FULL_WIDTH: Final = 132  # below it, event and run id give way
 WAITING: Final = Text("…", style="dim")
 
 
@@ -54,18 +55,22 @@ class Screen:
             self.say(_line(seen))
 
     def _table(self) -> Table:
+        is_wide = self._console.width >= FULL_WIDTH
         table = Table(box=None, pad_edge=False, header_style="dim")
-        for name in ("", "request", "Dataverse event", "flow", "outcome", "HTTP"):
-            table.add_column(name, no_wrap=True)
-        for name in ("attempts", "ms"):
+        for name, is_shown in (("", True), ("request", True), ("Dataverse event", is_wide), ("flow", True)):
+            if is_shown:
+                table.add_column(name, no_wrap=True)
+        table.add_column("outcome", no_wrap=True)
+        for name in ("HTTP", "tries", "ms"):
             table.add_column(name, justify="right")
-        table.add_column("run", no_wrap=True)
+        if is_wide:
+            table.add_column("run", no_wrap=True)
         for question in self.asked:
-            event = f"{question.message} {question.table}"
+            event = [f"{question.message} {question.table}"] if is_wide else []
             seen = self._seen.get(question.title)
             cells = [WAITING] * 5 if seen is None else _cells(seen)
             mark = Text(" ") if seen is None else Text("✓", "green") if seen.wrong is None else Text("✗", "red")
-            table.add_row(mark, question.title, event, question.target, *cells)
+            table.add_row(mark, question.title, *event, question.target, *(cells if is_wide else cells[:-1]))
         return table
 
 

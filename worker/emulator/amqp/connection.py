@@ -15,7 +15,6 @@ from worker.emulator.amqp.events import (
     Event,
     LinkDetached,
     SaslFinished,
-    SaslRequested,
     SessionBegun,
 )
 from worker.emulator.amqp.frames import (
@@ -31,6 +30,7 @@ from worker.emulator.amqp.frames import (
 )
 from worker.emulator.amqp.lifecycle import Act, Half, Lifecycle
 from worker.emulator.amqp.outbox import Outbox
+from worker.emulator.amqp.performative_codec import decode_performative, decode_sasl, encode_sasl
 from worker.emulator.amqp.performatives import (
     Begin,
     Close,
@@ -40,21 +40,18 @@ from worker.emulator.amqp.performatives import (
     Open,
     Performative,
     SaslInit,
-    SaslMechanisms,
     SaslOutcome,
-    decode_performative,
-    decode_sasl,
-    encode_sasl,
+    SaslPerformative,
 )
+from worker.emulator.amqp.sasl import ClientExchange, ServerExchange
 from worker.emulator.amqp.session import Session
+from worker.emulator.amqp.silence import Silence
 
 MAX_FRAME_BYTES: Final = 65_536
 CHANNEL_MAX: Final = 4_999
 HANDLE_MAX: Final = 8_191
 IDLE_TIMEOUT_S: Final = 480.0
 """Silence after which this end gives up; the peer is told half of it, as part 2.4.5 advises."""
-SASL_OK: Final = 0
-SASL_AUTH_FAILED: Final = 1
 
 
 class Phase(Enum):
@@ -85,9 +82,8 @@ class Connection:
         """`mechanisms`: those a server offers."""
         self.is_server = is_server
         self.lifecycle = Lifecycle("connection")
-        self._mechanisms = tuple(mechanisms)
         self._phase = Phase.HEADER
-        self._sasl_init: SaslInit | None = None
+        self._sasl: ServerExchange | ClientExchange | None = ServerExchange(tuple(mechanisms)) if mechanisms else None
         self._reading = ReadBuffer(MIN_MAX_FRAME_BYTES)
         self._outbox = Outbox()
         self._events: deque[Event] = deque()
@@ -95,10 +91,7 @@ class Connection:
         self._by_peer_channel: dict[int, Session] = {}
         self._peer_channel_max = CHANNEL_MAX
         self._max_frame_bytes = max_frame_bytes
-        self._idle_timeout_s = idle_timeout_s
-        self._heartbeat_s: float | None = None
-        self._heard_at = now
-        self._said_at = now
+        self._silence = Silence(idle_timeout_s, now)
         self._now = now
 
     # acting
@@ -107,19 +100,18 @@ class Connection:
         """A client's first word. With `sasl`, `open` when SaslFinished has come; without, at once."""
         if self.is_server:
             raise LocalProtocolError("a server waits for its client's first word")
-        self._sasl_init = sasl
-        self._outbox.put_bytes(AMQP_HEADER if sasl is None else SASL_HEADER)
+        self._sasl = ClientExchange(sasl) if sasl is not None else None
+        self._outbox.put_bytes(SASL_HEADER if self._sasl else AMQP_HEADER)
 
     def answer_sasl(self, *, is_accepted: bool) -> None:
-        if self._phase is not Phase.SASL:
+        if not isinstance(self._sasl, ServerExchange):
             raise LocalProtocolError("no SASL exchange is under way")
-        self._put_sasl(SaslOutcome(SASL_OK if is_accepted else SASL_AUTH_FAILED))
-        self._phase = Phase.HEADER if is_accepted else Phase.OVER
-        self._mechanisms = ()
+        self._put_sasl(self._sasl.answer(is_accepted=is_accepted))
+        self._end_sasl(is_accepted=is_accepted)
 
     def open(self, container_id: str, *, hostname: str | None = None, properties: Map | None = None) -> None:
         self.lifecycle.local_acts(Act.OPENS)
-        idle_ms = None if self._idle_timeout_s is None else int(self._idle_timeout_s * 500)
+        idle_ms = self._silence.advertised_ms
         self._outbox.put(
             0, Open(container_id, hostname, self._max_frame_bytes, CHANNEL_MAX, idle_ms, properties=properties)
         )
@@ -156,38 +148,31 @@ class Connection:
         """What has gathered since the last time, maybe nothing."""
         if not self._outbox:
             return b""
-        self._said_at = self._now
+        self._silence.said_at = self._now
         return self._outbox.take()
 
     # time
 
     def next_deadline(self) -> float | None:
         """When `advance` is due if nothing comes or goes before."""
-        if self._phase is Phase.OVER:
-            return None
-        deadlines = []
-        if self._idle_timeout_s is not None:
-            deadlines.append(self._heard_at + self._idle_timeout_s)
-        if self._heartbeat_s is not None:
-            deadlines.append(self._said_at + self._heartbeat_s)
-        return min(deadlines, default=None)
+        return None if self._phase is Phase.OVER else self._silence.next_deadline()
 
     def advance(self, now: float) -> None:
         """A heartbeat when the peer wants one; a peer silent for too long is told and given up."""
         self._now = now
         if self._phase is Phase.OVER:
             return
-        if self._idle_timeout_s is not None and now >= self._heard_at + self._idle_timeout_s:
-            error = Error(errors.RESOURCE_LIMIT_EXCEEDED, f"nothing came for {self._idle_timeout_s:g} s")
+        if self._silence.is_too_long(now):
+            error = Error(errors.RESOURCE_LIMIT_EXCEEDED, f"nothing came for {self._silence.limit_s:g} s")
             self._say_close(error)
             self._events.append(ConnectionClosed(error))
-        elif self._heartbeat_s is not None and now >= self._said_at + self._heartbeat_s:
+        elif self._silence.wants_beat(now):
             self._outbox.put_bytes(HEARTBEAT)
 
     # hearing
 
     def receive_data(self, data: bytes, now: float) -> None:
-        self._now = self._heard_at = now
+        self._now = self._silence.heard_at = now
         if self._phase is not Phase.OVER:
             self._reading.feed(data)
 
@@ -226,44 +211,39 @@ class Connection:
                 self._outbox.put_bytes(AMQP_HEADER)
             self._phase = Phase.AMQP
             self._reading.max_frame_bytes = self._max_frame_bytes
-        elif header == SASL_HEADER and (self._mechanisms or self._sasl_init):
+        elif header == SASL_HEADER and self._sasl is not None:
             self._phase = Phase.SASL
-            if self.is_server:
+            if isinstance(self._sasl, ServerExchange):
                 self._outbox.put_bytes(SASL_HEADER)
-                self._put_sasl(SaslMechanisms(self._mechanisms))
+                self._put_sasl(self._sasl.offer)
         else:
             if self.is_server:
-                self._outbox.put_bytes(SASL_HEADER if self._mechanisms else AMQP_HEADER)
+                self._outbox.put_bytes(SASL_HEADER if self._sasl else AMQP_HEADER)
             self._phase = Phase.OVER
             raise RemoteProtocolError(errors.FRAMING_ERROR, "the bytes that came are no header of AMQP 1.0")
 
-    def _put_sasl(self, performative: SaslMechanisms | SaslInit | SaslOutcome) -> None:
+    def _hear_sasl(self, frame: Frame) -> None:
+        if frame.type != SASL_TYPE or self._sasl is None:
+            raise RemoteProtocolError(errors.FRAMING_ERROR, "only SASL frames are allowed before the outcome")
+        step = self._sasl.hear(decode_sasl(frame.body))
+        if step.reply is not None:
+            self._put_sasl(step.reply)
+        if isinstance(step.reply, SaslOutcome):
+            raise RemoteProtocolError(errors.UNAUTHORIZED, "the SASL mechanism was not among those offered")
+        if isinstance(step.event, SaslFinished):
+            self._end_sasl(is_accepted=step.event.is_accepted)
+        if step.event is not None:
+            self._events.append(step.event)
+
+    def _put_sasl(self, performative: SaslPerformative) -> None:
         self._outbox.put_bytes(encode_frame(0, encode_sasl(performative), frame_type=SASL_TYPE))
 
-    def _hear_sasl(self, frame: Frame) -> None:
-        if frame.type != SASL_TYPE:
-            raise RemoteProtocolError(errors.FRAMING_ERROR, "only SASL frames are allowed before the outcome")
-        performative = decode_sasl(frame.body)
-        match performative:
-            case SaslInit() if self.is_server and self._sasl_init is None:
-                self._sasl_init = performative
-                if performative.mechanism not in self._mechanisms:
-                    self.answer_sasl(is_accepted=False)
-                    raise RemoteProtocolError(errors.UNAUTHORIZED, "the SASL mechanism was not among those offered")
-                self._events.append(SaslRequested(performative.mechanism, performative.initial_response or b""))
-            case SaslMechanisms() if self._sasl_init is not None and not self.is_server:
-                self._put_sasl(self._sasl_init)
-            case SaslOutcome() if not self.is_server:
-                is_accepted = performative.code == SASL_OK
-                self._phase = Phase.HEADER if is_accepted else Phase.OVER
-                if is_accepted:
-                    self._outbox.put_bytes(AMQP_HEADER)
-                self._sasl_init = None
-                self._events.append(SaslFinished(is_accepted))
-            case _:
-                raise RemoteProtocolError(
-                    errors.ILLEGAL_STATE, f"{type(performative).__name__} is out of turn in the SASL exchange"
-                )
+    def _end_sasl(self, *, is_accepted: bool) -> None:
+        """AMQP's own header comes next; the client's comes first."""
+        self._phase = Phase.HEADER if is_accepted else Phase.OVER
+        self._sasl = None
+        if is_accepted and not self.is_server:
+            self._outbox.put_bytes(AMQP_HEADER)
 
     def _hear_frame(self, frame: Frame) -> None:
         if frame.type != AMQP_TYPE:
@@ -289,7 +269,7 @@ class Connection:
         self._outbox.peer_max_frame_bytes = min(peer.max_frame_size, self._max_frame_bytes)
         self._peer_channel_max = min(peer.channel_max, CHANNEL_MAX)
         if peer.idle_time_out:
-            self._heartbeat_s = peer.idle_time_out / 2000
+            self._silence.hear_limit(peer.idle_time_out)
         self._events.append(ConnectionOpened(peer))
 
     def _hear_close(self, close: Close) -> None:

@@ -88,12 +88,19 @@ class DispositionReceived(NamedTuple):
 
 @distinct
 class LinkDetached(NamedTuple):
-    """The link is gone in both directions, also where this end found the peer at fault."""
+    """By the peer, or by this end for a fault of the peer's."""
 
     link: Link
     error: Error | None
     unsent: tuple[bytes, ...]
     """Tags of deliveries that had not wholly gone out."""
+
+
+@distinct
+class DetachAnswered(NamedTuple):
+    """The peer has heard that this end detached the link: nothing of it is left."""
+
+    link: Link
 
 
 @distinct
@@ -121,6 +128,7 @@ Event = (
     | DeliveryTooLarge
     | DispositionReceived
     | LinkDetached
+    | DetachAnswered
     | SessionEnded
     | ConnectionClosed
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from worker.emulator.amqp.frames import MIN_MAX_FRAME_BYTES, encode_frame
-from worker.emulator.amqp.performatives import Performative, encode_performative
+from worker.emulator.amqp.performative_codec import encode_performative
+from worker.emulator.amqp.performatives import Performative
 
 
 class Outbox:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count
 from typing import Final
 
 from worker.emulator.amqp import errors
 from worker.emulator.amqp.errors import LocalProtocolError, RemoteProtocolError
 from worker.emulator.amqp.events import (
     CreditChanged,
+    DetachAnswered,
     DispositionReceived,
     Event,
     LinkAttached,
@@ -17,9 +17,11 @@ from worker.emulator.amqp.events import (
     SessionEnded,
     WindowOpened,
 )
+from worker.emulator.amqp.handles import Handles
 from worker.emulator.amqp.lifecycle import Act, Half, Lifecycle
 from worker.emulator.amqp.link import SERIAL_MASK, Link
 from worker.emulator.amqp.outbox import Outbox
+from worker.emulator.amqp.performative_codec import encode_state
 from worker.emulator.amqp.performatives import (
     MIXED,
     RECEIVER,
@@ -38,12 +40,13 @@ from worker.emulator.amqp.performatives import (
     Source,
     Target,
     Transfer,
-    encode_state,
 )
 from worker.emulator.amqp.transfers import Incoming, Outgoing, encode_disposition, named_deliveries
 
 INCOMING_WINDOW: Final = 5000
 """Transfers the peer may send before it hears of more room; it hears at half."""
+OUTGOING_WINDOW: Final = 0x7FFFFFFF
+"""This end bounds what it sends by the peer's window alone."""
 
 
 class Session:
@@ -54,26 +57,18 @@ class Session:
         self._peer_channel: int | None = None
         self.lifecycle = Lifecycle("session")
         self._outbox = outbox
-        self._handle_max = handle_max
-        self._peer_handle_max = handle_max
+        self._handles = Handles(channel, handle_max)
         self._incoming = Incoming(INCOMING_WINDOW)
         self._outgoing = Outgoing(channel, outbox)
-        self._by_handle: dict[int, Link] = {}
-        self._by_peer_handle: dict[int, Link] = {}
-        self._asked_for: dict[tuple[str, bool], Link] = {}
-        """By name and role here: attached from this end, not answered yet."""
 
     # acting
 
     def begin(self) -> None:
         """From this end, or as the answer to the peer's begin."""
         self.lifecycle.local_acts(Act.OPENS)
-        self._outbox.put(
-            self.channel,
-            Begin(
-                self._peer_channel, self._outgoing.next_id, self._incoming.window, SERIAL_MASK >> 1, self._handle_max
-            ),
-        )
+        incoming, outgoing = self._incoming, self._outgoing
+        begin = Begin(self._peer_channel, outgoing.next_id, incoming.window, OUTGOING_WINDOW, self._handles.handle_max)
+        self._outbox.put(self.channel, begin)
 
     def end(self, error: Error | None = None) -> None:
         self.lifecycle.local_acts(Act.CLOSES)
@@ -85,17 +80,15 @@ class Session:
         *,
         role: bool,
         source: Source | None,
-        target: Target | None,
+        target: Target | Coordinator | None,
         properties: Map | None = None,
         snd_settle_mode: int = MIXED,
         max_message_bytes: int | None = None,
     ) -> Link:
         """A link that this end wants; LinkAttached comes when the peer has answered."""
         self._must_be_begun()
-        link = Link(name, channel=self.channel, handle=self._free_handle(), role=role)
+        link = self._handles.ask_for(name, role=role)
         link.max_message_bytes = max_message_bytes
-        self._by_handle[link.handle] = link
-        self._asked_for[name, role] = link
         self._send_attach(link, source, target, properties, snd_settle_mode)
         return link
 
@@ -166,10 +159,6 @@ class Session:
         )
         self._outbox.put_bytes(encoded)
 
-    def is_unsettled(self, link: Link, delivery_id: int) -> bool:
-        deliveries = self._outgoing.unsettled if link.is_sender else self._incoming.unsettled
-        return delivery_id in deliveries
-
     # hearing
 
     def hear(self, performative: Performative, payload: bytes) -> Iterator[Event]:
@@ -194,7 +183,7 @@ class Session:
         self.lifecycle.remote_acts(Act.OPENS)
         self._peer_channel = peer_channel
         self._incoming.next_id = begin.next_outgoing_id
-        self._peer_handle_max = begin.handle_max
+        self._handles.peer_handle_max = begin.handle_max
         self._outgoing.open_window(begin.incoming_window)
 
     def hear_end(self, end: End) -> SessionEnded | None:
@@ -218,15 +207,12 @@ class Session:
 
     def give_up_links(self, error: Error | None) -> tuple[LinkDetached, ...]:
         """Without a word to the peer: the session or the connection goes."""
-        links = [link for link in self._by_handle.values() if link.lifecycle.local is not Half.CLOSED]
-        self._by_handle.clear()
-        self._by_peer_handle.clear()
-        return tuple(LinkDetached(link, error, self._outgoing.recall(link)) for link in links)
+        return tuple(LinkDetached(link, error, self._outgoing.recall(link)) for link in self._handles.clear())
 
     def _hear_transfer(self, transfer: Transfer, payload: bytes) -> Iterator[Event]:
         if self._incoming.count_transfer():
             self._send_flow()
-        link = self._attached(transfer.handle)
+        link = self._handles.of_peer(transfer.handle)
         if not link.lifecycle.is_open:
             return
         if link.is_sender:
@@ -254,7 +240,7 @@ class Session:
         self._incoming.next_id = flow.next_outgoing_id
         link = None
         if flow.handle is not None:
-            link = self._attached(flow.handle)
+            link = self._handles.of_peer(flow.handle)
             if link.lifecycle.local is not Half.CLOSED:
                 link.take_flow(flow)
         if flow.echo:
@@ -265,38 +251,25 @@ class Session:
             yield CreditChanged(link)
 
     def _hear_attach(self, attach: Attach) -> Iterator[Event]:
-        if attach.handle in self._by_peer_handle:
-            raise RemoteProtocolError(errors.HANDLE_IN_USE, f"handle {attach.handle} is attached already")
-        if attach.handle > self._handle_max:
-            raise RemoteProtocolError(errors.FRAMING_ERROR, f"handles go up to {self._handle_max}")
-        link = self._asked_for.pop((attach.name, not attach.role), None)
-        if link is None:
-            link = Link(attach.name, channel=self.channel, handle=self._free_handle(), role=not attach.role)
-            self._by_handle[link.handle] = link
+        link = self._handles.admit(attach)
         link.lifecycle.remote_acts(Act.OPENS)
         link.peer = attach
-        self._by_peer_handle[attach.handle] = link
         if link.is_receiver:
             link.delivery_count = attach.initial_delivery_count or 0
         if link.lifecycle.local is not Half.CLOSED:
             yield LinkAttached(link)
 
     def _hear_detach(self, detach: Detach) -> Iterator[Event]:
-        link = self._attached(detach.handle)
+        link = self._handles.of_peer(detach.handle)
         link.lifecycle.remote_acts(Act.CLOSES)
         if link.lifecycle.local is Half.CLOSED:
             self._forget_if_gone(link)
+            yield DetachAnswered(link)
             return
         if link.lifecycle.local is Half.NEW:
             self._send_attach(link, None, None)
         unsent = self.detach(link, closed=detach.closed)
         yield LinkDetached(link, detach.error, unsent)
-
-    def _attached(self, peer_handle: int) -> Link:
-        link = self._by_peer_handle.get(peer_handle)
-        if link is None:
-            raise RemoteProtocolError(errors.UNATTACHED_HANDLE, f"no link is attached with handle {peer_handle}")
-        return link
 
     def _detach_for(self, link: Link, condition: str, description: str) -> LinkDetached:
         error = Error(condition, description)
@@ -305,21 +278,13 @@ class Session:
     def _forget_if_gone(self, link: Link) -> None:
         self._incoming.forget(link)
         if link.lifecycle.local is Half.CLOSED and link.lifecycle.remote is Half.CLOSED:
-            del self._by_handle[link.handle]
-            if link.peer is not None:
-                del self._by_peer_handle[link.peer.handle]
+            self._handles.forget(link)
 
     # saying
 
     def _must_be_begun(self) -> None:
         if self.lifecycle.local is not Half.OPEN:
             raise LocalProtocolError(f"the session is {self.lifecycle.local.value}")
-
-    def _free_handle(self) -> int:
-        handle = next(free for free in count() if free not in self._by_handle)
-        if handle > self._peer_handle_max:
-            raise LocalProtocolError(f"all {handle} handles that the peer allows are in use")
-        return handle
 
     def _send_attach(
         self,
@@ -348,7 +313,7 @@ class Session:
 
     def _send_flow(self, link: Link | None = None, *, drain: bool = False) -> None:
         incoming, outgoing = self._incoming, self._outgoing
-        flow = Flow(incoming.next_id, incoming.window, outgoing.next_id, SERIAL_MASK >> 1)
+        flow = Flow(incoming.next_id, incoming.window, outgoing.next_id, OUTGOING_WINDOW)
         if link is not None:
             flow = flow._replace(
                 handle=link.handle, delivery_count=link.delivery_count, link_credit=link.credit, drain=drain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 from worker.emulator.amqp.events import DeliveryReceived, DeliveryTooLarge, DispositionReceived
@@ -20,7 +21,7 @@ class Wire(Protocol):
     def cut(self, *, resets: bool) -> None: ...
 
 
-class LinkEnd:
+class LinkEnd(ABC):
     """A link on its session. `entity`: whose it is, for facts and faults; empty for the claims node."""
 
     def __init__(self, session: Session, link: Link, *, entity: str) -> None:
@@ -28,18 +29,22 @@ class LinkEnd:
         self.link = link
         self.entity = entity
 
-    def stop(self) -> None:
+    @abstractmethod
+    def open(self) -> None:
+        """Answer the attach, now or later. Raises BrokerError where the link is to be refused."""
+
+    def stop(self) -> None:  # noqa: B027 - most ends have nothing to stop
         """No more deliveries: the link is about to be gone."""
 
-    def on_gone(self, unsent: tuple[bytes, ...]) -> None:
+    def on_gone(self, unsent: tuple[bytes, ...]) -> None:  # noqa: B027 - most ends leave nothing behind
         """The link is detached, or its connection lost, with these delivery tags not sent."""
 
 
 class SendingEnd(LinkEnd):
     """The server sends on it."""
 
-    def on_credit(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def on_credit(self) -> None: ...
 
     def on_disposition(self, disposition: DispositionReceived) -> None:
         """Of a delivery that was sent unsettled."""
@@ -61,8 +66,8 @@ class ReceivingEnd(LinkEnd):
         if self.link.lifecycle.is_open and self.link.credit < self.CREDIT // 2:
             self.session.grant_credit(self.link, self.CREDIT)
 
-    def on_delivery(self, delivery: DeliveryReceived) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def on_delivery(self, delivery: DeliveryReceived) -> None: ...
 
-    def on_oversize(self, delivery: DeliveryTooLarge) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def on_oversize(self, delivery: DeliveryTooLarge) -> None: ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from worker.emulator.broker import BrokeredMessage, MessageCounts
 from worker.emulator.server.floor import Floor
@@ -28,7 +28,8 @@ class Facts:
         return sum(wire.link_count for wire in self._wires)
 
     @property
-    def history(self) -> tuple[Record, ...]:
+    def history(self) -> Sequence[Record]:
+        """Grows while it is looked at."""
         return self._floor.history.records
 
     def counts(self, entity: str) -> MessageCounts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -52,8 +53,8 @@ class History:
         self._message_ids: dict[UUID, str | None] = {}
 
     @property
-    def records(self) -> tuple[Record, ...]:
-        return tuple(self._records)
+    def records(self) -> Sequence[Record]:
+        return self._records
 
     def enqueued(self, at: float, entity: str, messages: list[Message]) -> None:
         if self._is_kept:

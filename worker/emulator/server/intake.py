@@ -27,7 +27,6 @@ class EntityIntake(ReceivingEnd):
         self._wire = wire
 
     def open(self) -> None:
-        """Raises BrokerError."""
         self.accept(max_message_bytes=self._floor.broker.facts(self.entity).max_message_bytes)
 
     def on_delivery(self, delivery: DeliveryReceived) -> None:

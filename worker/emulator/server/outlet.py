@@ -5,45 +5,36 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from itertools import count
-from typing import Final, assert_never
+from typing import Final
 from uuid import UUID
 
 from worker.emulator.amqp.events import DispositionReceived
 from worker.emulator.amqp.link import Link
 from worker.emulator.amqp.performatives import (
     SETTLED,
-    Accepted,
     DeliveryState,
     Error,
-    Modified,
-    Received,
     Rejected,
-    Released,
     Source,
 )
 from worker.emulator.amqp.session import Session
 from worker.emulator.amqp.types import Described, Symbol
 from worker.emulator.broker import (
-    Abandon,
     BrokeredMessage,
     BrokerError,
-    Complete,
     ConsumerId,
-    DeadLetter,
-    Defer,
     NamedSession,
     NextSession,
     ReceiveMode,
     Release,
     SessionChoice,
-    Settlement,
 )
 from worker.emulator.faults import Faults
 from worker.emulator.server.conditions import SESSION_LOCK_LOST, TIMEOUT, as_amqp_error
 from worker.emulator.server.ends import SendingEnd, Wire
 from worker.emulator.server.floor import Floor
-from worker.emulator.server.management import as_properties
 from worker.emulator.server.messages import encode_message
+from worker.emulator.server.settlements import settlement_of
 
 SESSION_FILTER: Final = Symbol("com.microsoft:session-filter")
 _LOCKED_UNTIL: Final = Symbol("com.microsoft:locked-until-utc")
@@ -71,7 +62,7 @@ class EntityOutlet(SendingEnd):
         self.session_id: str | None = None
 
     def open(self) -> None:
-        """Answers the attach at once, or with a session when the broker gives one. Raises BrokerError."""
+        """With a session, the answer comes when the broker gives one."""
         choice = self._session_choice()
         self._consumer = self._floor.broker.open_consumer(
             self.entity, mode=self._mode, session=choice, now=self._floor.now()
@@ -179,7 +170,7 @@ class EntityOutlet(SendingEnd):
             self._wire.flush_soon()
 
     def _settle(self, disposition: DispositionReceived) -> None:
-        settlement = _settlement(disposition.state)
+        settlement = settlement_of(disposition.state)
         if settlement is None:
             return
         answer: DeliveryState | None = disposition.state
@@ -217,34 +208,3 @@ class EntityOutlet(SendingEnd):
         if self._consumer is not None:
             del self._floor.consumers[self._consumer]
             self._consumer = None
-
-
-def _settlement(state: DeliveryState | None) -> Settlement | None:
-    """None: nothing is settled by this."""
-    match state:
-        case Accepted():
-            return Complete()
-        case Released():
-            return Release()
-        case Modified(undeliverable_here=True):
-            return Defer(properties=as_properties(state.message_annotations))
-        case Modified():
-            return Abandon(properties=as_properties(state.message_annotations))
-        case Rejected():
-            return _dead_letter(state.error)
-        case Received() | Described() | None:
-            return None
-        case _:
-            assert_never(state)
-
-
-def _dead_letter(error: Error | None) -> DeadLetter:
-    """Reason and description stand in the error's info, together with properties to set."""
-    properties = as_properties(error.info if error else None)
-    reason = properties.pop("DeadLetterReason", None)
-    description = properties.pop("DeadLetterErrorDescription", error.description if error else None)
-    return DeadLetter(
-        reason=None if reason is None else str(reason),
-        description=None if description is None else str(description),
-        properties=properties,
-    )

@@ -11,6 +11,7 @@ from worker.emulator.amqp import events
 from worker.emulator.amqp.connection import Connection
 from worker.emulator.amqp.errors import NOT_IMPLEMENTED, UNAUTHORIZED
 from worker.emulator.amqp.events import LinkDetached
+from worker.emulator.amqp.lifecycle import Half
 from worker.emulator.amqp.link import Link
 from worker.emulator.amqp.performatives import Coordinator, Error
 from worker.emulator.amqp.session import Session
@@ -30,8 +31,6 @@ from worker.emulator.server.requests import CBS_STATUS, MANAGEMENT_STATUS, Reque
 
 MECHANISMS: Final = ("MSSBCBS", "ANONYMOUS", "PLAIN")
 CONTAINER_ID: Final = "flowbridge-emulator"
-
-AnyEnd = EntityIntake | EntityOutlet | RequestEnd | ResponseEnd
 
 
 class Peer:
@@ -65,6 +64,8 @@ class Peer:
                 self._attach(event.link)
             case events.LinkDetached():
                 self.gone((event,))
+            case events.DetachAnswered():
+                self.ends.pop(event.link, None)
             case events.SessionBegun():
                 self._connection.session(event.channel).begin()
             case events.SessionEnded():
@@ -140,7 +141,7 @@ class Peer:
         end.open()
         return None
 
-    def _end(self, session: Session, link: Link, address: Address) -> AnyEnd:
+    def _end(self, session: Session, link: Link, address: Address) -> LinkEnd:
         entity, node = address.entity, address.node
         if node is Node.ENTITY:
             kind = EntityOutlet if link.is_sender else EntityIntake
@@ -159,7 +160,11 @@ class Peer:
     def _manage(self, entity: str, request: Request) -> Answer:
         return management.answer(self._floor, entity, request.properties.get("operation"), request.body)
 
-    # faults
+    # seen from outside
+
+    @property
+    def link_count(self) -> int:
+        return sum(end.link.lifecycle.local is not Half.CLOSED for end in self.ends.values())
 
     def has_link_on(self, entity: str) -> bool:
         return any(end.entity.casefold() == entity.casefold() for end in self.ends.values())

@@ -116,7 +116,7 @@ class TcpWire(asyncio.Protocol):
 
     @property
     def link_count(self) -> int:
-        return len(self._peer.ends)
+        return self._peer.link_count
 
     def has_link_on(self, entity: str) -> bool:
         return self._peer.has_link_on(entity)

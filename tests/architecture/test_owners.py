@@ -1,0 +1,56 @@
+"""One owner for each foreign library, so that its quirks are met, and its errors translated, at one door."""
+
+import pytest
+
+from .modules import MODULES, Module
+
+OWNERS = {
+    "azure.servicebus": ("worker.servicebus",),
+    "azure.identity": ("worker.flow",),
+    "tenacity": ("worker.flow",),
+    "aiohttp.web": ("worker.admin", "worker.emulator"),
+    "pydantic": ("worker.settings", "worker.cli.emulator_file"),
+    "pydantic_settings": ("worker.settings",),
+    "typer": ("worker.cli",),
+    "rich": ("worker.cli",),
+    "uvloop": ("worker.cli",),
+}
+
+
+def is_of(imported: str, library: str) -> bool:
+    return imported == library or imported.startswith(f"{library}.")
+
+
+@pytest.mark.parametrize("library", OWNERS)
+def test_a_library_is_imported_by_its_owner_alone(library: str) -> None:
+    importers = [module for module in MODULES if any(is_of(name, library) for name in module.imports)]
+    assert [module.name for module in importers if not module.is_within(*OWNERS[library])] == []
+
+
+def test_aiohttps_client_is_the_flow_adapters_alone() -> None:
+    def uses_client(module: Module) -> bool:
+        names = {name for name in module.imports if is_of(name, "aiohttp")}
+        return bool(names) and not all(name == "aiohttp" or is_of(name, "aiohttp.web") for name in names)
+
+    def imports_all(module: Module) -> bool:
+        """`import aiohttp` gives the client away; `from aiohttp import web` does not."""
+        return "aiohttp" in module.imports and "aiohttp.web" not in module.imports
+
+    strangers = [module.name for module in MODULES if uses_client(module) or imports_all(module)]
+    assert [name for name in strangers if not name.startswith("worker.flow.")] == []
+
+
+def test_nothing_private_of_azures_is_imported() -> None:
+    private = [
+        f"{module.name} imports {name}"
+        for module in MODULES
+        for name in module.imports
+        if is_of(name, "azure") and any(part.startswith("_") for part in name.split("."))
+    ]
+    assert private == []
+
+
+def test_the_settings_of_the_process_are_read_by_its_top_alone() -> None:
+    tops = ("worker.settings", "worker.app", "worker.cli")
+    readers = [module for module in MODULES if any(is_of(name, "worker.settings") for name in module.imports)]
+    assert [module.name for module in readers if not module.is_within(*tops)] == []

@@ -1,0 +1,94 @@
+import json
+
+import pytest
+from support.house import House, load_document
+
+from worker.cli.preflight import Finding, Verdict, derived, longest_call_s
+from worker.core.flow_spec import FlowSpec, RetrySpec
+from worker.emulator.standins import Refuse
+
+from .conftest import Ran, RunCommand
+
+
+def findings(ran: Ran) -> dict[str, tuple[str, str]]:
+    return {each["name"]: (each["verdict"], each["detail"]) for each in json.loads(ran.out)["findings"]}
+
+
+@pytest.fixture
+def flow(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOWBRIDGE_FLOWS__0__URL", house.flow.url_of("flow"))
+
+
+@pytest.mark.usefixtures("flow")
+async def test_all_is_well_where_everything_is_there(house: House, command: RunCommand) -> None:
+    ran = await command("check")
+    assert ran.status == 0
+    told = ran.out.decode()
+    assert "ok  token for https://service.flow.microsoft.com//.default: valid for 2" in told
+    assert "ok  receive requests from queue 'flow-requests'" in told
+    assert "ok  send replies to queue 'flow-replies'" in told
+    assert "ok  accept a reply session of queue 'flow-replies'" in told
+    assert len(house.flow.calls) == 0
+
+
+@pytest.mark.usefixtures("flow")
+async def test_a_round_trip_is_answered_without_a_call_of_the_flow(house: House, command: RunCommand) -> None:
+    ran = await command("check", "--round-trip", "--json")
+    assert ran.status == 0
+    assert json.loads(ran.out)["ok"] is True
+    assert findings(ran)["round trip"][0] == "ok"
+    assert len(house.flow.calls) == 0
+    assert house.broker.facts.messages("flow-requests") == []
+    assert house.broker.facts.messages("flow-requests/$DeadLetterQueue") == []
+
+
+@pytest.mark.usefixtures("flow")
+async def test_each_failure_says_what_to_do(house: House, command: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.identity.script(Refuse(status=400, error="invalid_request", description="Identity not found"))
+    monkeypatch.setenv("FLOWBRIDGE_SERVICEBUS__REPLY_QUEUES", "flow-replies,nowhere")
+    ran = await command("check", "--json")
+    assert ran.status == 1
+    failed = {name: detail for name, (verdict, detail) in findings(ran).items() if verdict == "failed"}
+    assert set(failed) == {
+        "token for https://service.flow.microsoft.com//.default",
+        "send replies to queue 'nowhere'",
+        "accept a reply session of queue 'nowhere'",
+    }
+    assert "Identity not found" in failed["token for https://service.flow.microsoft.com//.default"]
+    assert "Create it, or correct its name" in failed["send replies to queue 'nowhere'"]
+
+
+async def test_bad_settings_are_told_as_json_too(command: RunCommand) -> None:
+    ran = await command("check", "--json")
+    assert ran.status == 2
+    assert json.loads(ran.out)["ok"] is False
+    assert set(findings(ran)) == {"servicebus", "flows"}
+
+
+def hints(**sections: object) -> list[Finding]:
+    document = {
+        "servicebus": {"namespace": "contoso.servicebus.windows.net"},
+        "flows": [{"url": "https://flows.example.com/"}],
+        **sections,
+    }
+    return [finding for finding in derived(load_document(document)) if finding.verdict is Verdict.HINT]
+
+
+def test_the_defaults_give_no_hint() -> None:
+    assert hints() == []
+
+
+def test_numbers_that_do_not_go_together_are_hinted_at() -> None:
+    bus = {"namespace": "contoso.servicebus.windows.net", "max_delivery_count": 2, "reply_queues": []}
+    flows = [{"url": "https://flows.example.com/", "timeout_s": 130}]
+    assert [finding.name for finding in hints(servicebus=bus, flows=flows)] == [
+        "drain",
+        "time-out",
+        "deliveries",
+        "replies",
+    ]
+
+
+def test_the_longest_call_is_every_attempt_and_every_pause() -> None:
+    retry = RetrySpec(attempts=4, first_s=1.0, max_s=2.0)
+    assert longest_call_s(FlowSpec(name="f", url="", timeout_s=10.0, retry=retry)) == 40.0 + 1.0 + 2.0 + 2.0

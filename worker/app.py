@@ -29,7 +29,7 @@ from worker.settings import Problem, Settings, SettingsInvalid
 MOST_LANES: Final = 8  # each is a connection; more add no throughput on one core (README, "How many lanes")
 _EXPECTED: Final = frozenset({Outcome.ANSWERED, Outcome.REFUSED, Outcome.EXPIRED, Outcome.REJECTED})
 
-_NO_ORDER_YET: Final = Problem(
+NO_ORDER_YET: Final = Problem(
     key="servicebus.request_sessions",
     what="order within the sessions of a request queue is not built yet",
     fix="receive from a queue without sessions, and leave it false",
@@ -82,7 +82,7 @@ async def assembled(settings: Settings, *, observe: Callable[[Observed], None] |
     Raises SettingsInvalid, Misconfigured, or OSError when the HTTP port can't be bound.
     """
     if settings.servicebus.request_sessions:
-        raise SettingsInvalid([_NO_ORDER_YET])
+        raise SettingsInvalid([NO_ORDER_YET])
     async with AsyncExitStack() as stack:
         credential = await stack.enter_async_context(credential_of(settings))
         flows = settings.flow_specs()

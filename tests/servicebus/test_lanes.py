@@ -240,7 +240,7 @@ async def test_a_lane_that_is_not_open_settles_nothing_and_closes_without_a_word
 
 
 @pytest.mark.parametrize(
-    ("queue", "advice"), [("no-such-queue", "no such queue"), ("flow-requests-ordered", "request_sessions = true")]
+    ("queue", "advice"), [("no-such-queue", "no such queue"), ("flow-requests-ordered", "must not require sessions")]
 )
 async def test_a_queue_that_cannot_be_used_is_told_with_what_to_do(bus: Bus, queue: str, advice: str) -> None:
     lane = ReceiverLane(bus, QueueSource(queue=queue))

@@ -9,11 +9,12 @@ from worker.core.reply import Reply, Undelivered
 from worker.core.request import ReturnAddress
 from worker.core.settlement import Abandon
 from worker.emulator.server import EmbeddedBroker
-from worker.servicebus import outbox as outbox_module
+from worker.servicebus import writer
 from worker.servicebus.connect import Bus
 from worker.servicebus.lanes import ReceiverLane
-from worker.servicebus.outbox import LONGEST_PAUSE_S, Outbox, longest_pause_s
+from worker.servicebus.outbox import Outbox
 from worker.servicebus.outgoing import Outgoing
+from worker.servicebus.pauses import LONGEST_S, pause_s
 from worker.servicebus.redeliveries import RedeliveryOutbox
 from worker.servicebus.replies import ReplyOutbox
 from worker.servicebus.reply_session import ReplySession
@@ -152,7 +153,7 @@ async def test_a_link_that_was_detached_while_idle_costs_no_message(outbox: Outb
 async def test_an_idle_sender_is_renewed_before_the_broker_detaches_it(
     bus: Bus, broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox_module, "IDLE_S", 0.2)
+    monkeypatch.setattr(writer, "IDLE_S", 0.2)
     async with Outbox(bus, QUEUE, writers=1) as outbox:
         assert await outbox.send(message("a"), until=now() + 10) is None
         await broker.until(lambda facts: facts.connections == 0)
@@ -211,7 +212,8 @@ async def test_a_copy_waits_at_the_broker_and_comes_back_whole(bus: Bus, lane: R
 
 
 def test_pauses_grow_to_a_bound() -> None:
-    pauses = [longest_pause_s(failures) for failures in range(100)]
+    pauses = [pause_s(failures, draw=1.0) for failures in range(1, 100)]
     assert pauses[0] <= 0.05
     assert pauses == sorted(pauses)
-    assert pauses[-1] == LONGEST_PAUSE_S
+    assert pauses[-1] == LONGEST_S
+    assert pause_s(50, draw=0.0) == 0.0

@@ -24,7 +24,7 @@ from worker.core.settlement import Complete, DeadLetter, LeaveLocked, Settled, S
 
 _IDLE_WAIT_S: Final = 0.5  # how long a stop may go unnoticed by a lane without work
 _BUSY_WAIT_S: Final = 0.05  # how long a settlement may wait for the receive under way
-_SETTLED_AT_ONCE: Final = 8  # more on one connection turn into a convoy: 200 at once settled nothing
+_SETTLED_AT_A_TIME: Final = 8  # so that no lock's renewal waits long
 _SETTLE_AGAIN_S: Final = 0.5
 _RENEWED_AT: Final = 0.5  # of a lock's life
 _FIRST_PAUSE_S: Final = 0.2
@@ -115,6 +115,8 @@ class LaneWork:
             await self._renew_due()
             if self._is_done:
                 return
+            if any(slot.settle_at <= _now() for slot in self._ended):
+                continue
             if self._is_stopping or not self._may_receive():
                 await self._sleep(self._seconds_to_next_duty())
                 continue
@@ -159,7 +161,7 @@ class LaneWork:
     async def _settle_ended(self) -> None:
         """Whatever has ended, a few at a time; what wasn't confirmed is said again while the lock lives."""
         now = _now()
-        due = [slot for slot in self._ended if slot.settle_at <= now][:_SETTLED_AT_ONCE]
+        due = [slot for slot in self._ended if slot.settle_at <= now][:_SETTLED_AT_A_TIME]
         if not due:
             return
         results = await self._lane.settle([(slot.delivery, _settlement_of(slot)) for slot in due])

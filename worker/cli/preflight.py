@@ -8,9 +8,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
-from uuid import uuid4
 
-from worker.app import Stop, assembled, bus_options, credential_of, drained, lane_sources
+from worker.app import NO_ORDER_YET, Stop, assembled, bus_options, credential_of, drained, lane_sources
 from worker.bridge.observed import Observed
 from worker.cli.caller import requester_of
 from worker.core.flow_spec import FlowSpec
@@ -88,6 +87,8 @@ def derived(settings: Settings) -> list[Finding]:
         found.append(
             _hint("deliveries", "callers hear of a failing worker from the third delivery on; allow at least 3")
         )
+    if bus.request_sessions:
+        found.append(Finding(name="sessions", verdict=Verdict.FAILED, detail=str(NO_ORDER_YET)))
     if not bus.reply_queues:
         found.append(_hint("replies", "reply_queues is empty, so every request with a return address is dead-lettered"))
     return found
@@ -120,7 +121,7 @@ def _probes(settings: Settings, bus: Bus, *, round_trip: bool) -> list[Coroutine
     sources = dict.fromkeys(lane_sources(settings))
     copies_to = names.request_queue if names.request_topic is None else names.retry_queue
     return [
-        *(_link(probe.request_source(bus, source, sessions=names.request_sessions)) for source in sources),
+        *(_link(probe.request_source(bus, source)) for source in sources),
         *(_link(probe.reply_queue(bus, queue)) for queue in names.reply_queues),
         *(_session(bus, queue, is_needed=round_trip) for queue in names.reply_queues),
         *([_copies(bus, copies_to)] if copies_to and settings.worker.redelivery_s else []),
@@ -163,7 +164,6 @@ async def _round_trip(settings: Settings) -> Finding:
                 b"{}",
                 flow=next(iter(settings.flow_specs())),
                 properties={FIRST_ENQUEUED: int(time.time() * 1000) - TOO_LATE_MS},
-                session_id=str(uuid4()) if settings.servicebus.request_sessions else None,
                 timeout_s=ROUND_TRIP_S,
             )
         except (NoReply, BusRefused) as missing:

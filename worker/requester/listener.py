@@ -7,7 +7,7 @@ from typing import Self
 
 from worker.core.failures import BusUnreachable, Misconfigured
 from worker.requester.correlation import BusRefused, Correlation
-from worker.servicebus.outbox import longest_pause_s
+from worker.servicebus.pauses import pause_s
 from worker.servicebus.reply_session import ReplySession
 
 
@@ -51,8 +51,8 @@ class Listener:
                     self.reconnects += 1
                 except Misconfigured as failure:
                     self._refuse(str(failure))
-                await asyncio.sleep(longest_pause_s(failures) * random.random())  # noqa: S311 - jitter, not a secret
                 failures += 1
+                await asyncio.sleep(pause_s(failures, draw=random.random()))  # noqa: S311 - jitter, not a secret
         finally:
             await self._session.close()
 

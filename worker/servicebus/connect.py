@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, Self, TypeAlias
 
 import certifi
 from azure.core.credentials_async import AsyncTokenCredential
-from azure.servicebus import ServiceBusSubQueue, TransportType, parse_connection_string
+from azure.servicebus import TransportType, parse_connection_string
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
 
 from worker.core.failures import Misconfigured
@@ -36,21 +36,18 @@ class BusOptions:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueSource:
     queue: str
-    is_dead_letters: bool = False
 
     def __str__(self) -> str:
-        return f"queue '{self.queue}'" + (" (dead letters)" if self.is_dead_letters else "")
+        return f"queue '{self.queue}'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionSource:
     topic: str
     subscription: str
-    is_dead_letters: bool = False
 
     def __str__(self) -> str:
-        name = f"subscription '{self.subscription}' of topic '{self.topic}'"
-        return name + (" (dead letters)" if self.is_dead_letters else "")
+        return f"subscription '{self.subscription}' of topic '{self.topic}'"
 
 
 Source: TypeAlias = QueueSource | SubscriptionSource
@@ -81,17 +78,14 @@ class Bus:
         self,
         source: Source,
         *,
-        session_id: Any = None,
-        accept_s: float | None = None,
+        session_id: str | None = None,
         prefetch: int = 0,
         poll_s: float = POLL_S,
     ) -> ServiceBusReceiver:
-        """`accept_s` bounds the wait for the next session; `poll_s`: see `POLL_S`."""
+        """`poll_s`: see `POLL_S`."""
         options: dict[str, Any] = {**self._link_options(poll_s), "prefetch_count": prefetch}
         if session_id is not None:
-            options.update(session_id=session_id, max_wait_time=accept_s)
-        if source.is_dead_letters:
-            options["sub_queue"] = ServiceBusSubQueue.DEAD_LETTER
+            options["session_id"] = session_id
         if isinstance(source, QueueSource):
             return self._client.get_queue_receiver(source.queue, **options)
         return self._client.get_subscription_receiver(source.topic, source.subscription, **options)

@@ -5,7 +5,6 @@ from typing import Final
 from azure.servicebus.exceptions import (
     MessagingEntityDisabledError,
     MessagingEntityNotFoundError,
-    OperationTimeoutError,
     ServiceBusAuthenticationError,
     ServiceBusAuthorizationError,
 )
@@ -14,10 +13,6 @@ from worker.core.failures import BusFailure, BusUnreachable, Misconfigured
 from worker.core.redaction import redact
 
 _LONGEST: Final = 300  # characters of the SDK's own text; the broker adds tracking ids that help its support
-
-
-class NoSession(BusUnreachable):
-    """No session has a message just now."""
 
 
 def explain(error: Exception, doing: str) -> BusFailure:
@@ -42,11 +37,9 @@ def explain(error: Exception, doing: str) -> BusFailure:
         )
     if condition_of(error) == "amqp:not-allowed" and "session" in str(error).lower():
         return Misconfigured(
-            f"{doing} failed: {_text(error)} A request queue that requires sessions needs request_sessions = true; a "
-            "reply queue must require sessions."
+            f"{doing} failed: {_text(error)} A request queue must not require sessions, and a reply "
+            "queue must require sessions."
         )
-    if isinstance(error, OperationTimeoutError) and condition_of(error) == "com.microsoft:timeout":
-        return NoSession(f"{doing}: no session has a message.")
     if isinstance(error, TimeoutError):
         return BusUnreachable(f"{doing} failed: no answer in time.")
     return BusUnreachable(f"{doing} failed: {_text(error)}")

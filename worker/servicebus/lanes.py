@@ -22,8 +22,6 @@ from worker.servicebus.links import Discards, open_link
 from worker.servicebus.settling import settle
 from worker.servicebus.shielding import to_the_end
 
-# More settlements waiting on one connection convoy behind its lock; from about 200 on nothing gets through at all.
-AT_ONCE: Final = 8
 STALLED_S: Final = 30.0  # beyond its wait, a receive is stuck: only then is it cancelled, and its link given up
 SILENT_S: Final = 240.0  # a peer that is silent but connected is never noticed by the SDK, so it is asked
 RENEW_S: Final = 5.0
@@ -31,10 +29,9 @@ RENEW_S: Final = 5.0
 
 @dataclass(slots=True)
 class _Held:
-    """A delivery that isn't settled yet. `link` is the generation of the link it came through."""
+    """A delivery that isn't settled yet."""
 
     message: ServiceBusReceivedMessage
-    link: int
     locked_until: float
 
 
@@ -46,7 +43,6 @@ class ReceiverLane:
         self._source = source
         self._receiver: ServiceBusReceiver | None = None
         self._is_sound = False
-        self._link = 0
         self._credit = 0
         self._heard_at = 0.0
         self._held: dict[str, _Held] = {}
@@ -60,7 +56,6 @@ class ReceiverLane:
         self._drop()
         self._receiver = await open_link(self._bus.receiver(self._source), f"Opening {self._source}")
         self._is_sound = True
-        self._link += 1
         self._heard_at = asyncio.get_running_loop().time()
         self._forget_expired()
 
@@ -119,7 +114,7 @@ class ReceiverLane:
         deliveries = [to_delivery(message, now) for message in messages]
         for message, delivery in zip(messages, deliveries, strict=True):
             strip_unsettleable(message)
-            self._held[delivery.lock_token] = _Held(message, self._link, delivery.locked_until)
+            self._held[delivery.lock_token] = _Held(message, delivery.locked_until)
         return deliveries
 
     async def _prove_alive(self, receiver: ServiceBusReceiver) -> None:
@@ -128,25 +123,10 @@ class ReceiverLane:
             self._hear()
 
     async def _settle(self, batch: Sequence[tuple[Delivery, Settlement]]) -> list[Settled]:
-        results = [Settled.FAILED] * len(batch)
-        current, earlier = self._by_link(batch)
-        # What an earlier link delivered is settled by lock token, alone: its delivery id may be that of another one
-        # pending on this link, which the SDK would then fail (delivery ids start over with each link).
-        groups = [*(current[at : at + AT_ONCE] for at in range(0, len(current), AT_ONCE)), *([one] for one in earlier)]
-        for group in groups:
-            settled = await asyncio.gather(*(self._settle_one(*batch[index]) for index in group))
-            for index, result in zip(group, settled, strict=True):
-                results[index] = result
-        return results
-
-    def _by_link(self, batch: Sequence[tuple[Delivery, Settlement]]) -> tuple[list[int], list[int]]:
-        """Indexes of what came through the present link, or needs none, and of what came through an earlier one."""
-        current: list[int] = []
-        earlier: list[int] = []
-        for index, (delivery, _) in enumerate(batch):
-            held = self._held.get(delivery.lock_token)
-            (current if held is None or held.link == self._link else earlier).append(index)
-        return current, earlier
+        """One after the other. Several at once on a connection that is lost make the SDK open as many new ones and
+        forget all but one; and what an earlier link delivered could meet its own delivery id in another settlement.
+        """
+        return [await self._settle_one(delivery, settlement) for delivery, settlement in batch]
 
     async def _settle_one(self, delivery: Delivery, settlement: Settlement) -> Settled:
         held = self._held.get(delivery.lock_token)

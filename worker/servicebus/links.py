@@ -2,10 +2,9 @@
 
 import asyncio
 import contextlib
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Final, TypeVar
 
 from azure.servicebus.aio import ServiceBusReceiver, ServiceBusSender
-from azure.servicebus.exceptions import ServiceBusConnectionError
 
 from worker.servicebus.connect import CLOSE_S, TRY_S
 from worker.servicebus.failures import explain
@@ -17,13 +16,7 @@ Link = TypeVar("Link", bound=ServiceBusReceiver | ServiceBusSender)
 
 
 async def open_link(link: Link, doing: str) -> Link:
-    """Opened once and never again: after a failure the caller makes a new one.
-
-    Left to itself the SDK opens a lost link anew in each operation under way, all at once: of eight settlements that a
-    lost connection cut, several left a connection behind for ever, and which link a delivery came by was unknown.
-
-    Raises `BusFailure`.
-    """
+    """Raises `BusFailure`, with nothing left open."""
     try:
         async with asyncio.timeout(OPEN_S):
             await link.__aenter__()
@@ -32,7 +25,6 @@ async def open_link(link: Link, doing: str) -> Link:
         if isinstance(error, Exception):
             raise explain(error, doing) from error
         raise
-    link._create_handler = _stay_closed  # type: ignore[method-assign] # noqa: SLF001 - there is no public way
     return link
 
 
@@ -66,7 +58,3 @@ async def discard(link: ServiceBusReceiver | ServiceBusSender) -> None:
     with contextlib.suppress(Exception):
         async with asyncio.timeout(CLOSE_S):
             await link.close()
-
-
-def _stay_closed(auth: Any) -> NoReturn:  # noqa: ARG001 - the SDK's signature
-    raise ServiceBusConnectionError(message="The link was lost.")

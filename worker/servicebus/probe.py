@@ -3,14 +3,11 @@
 import uuid
 from dataclasses import dataclass
 
-from azure.servicebus import NEXT_AVAILABLE_SESSION
 from azure.servicebus.aio import ServiceBusReceiver, ServiceBusSender
 
 from worker.servicebus.connect import TRY_S, Bus, QueueSource, Source
-from worker.servicebus.failures import NoSession, explain
+from worker.servicebus.failures import explain
 from worker.servicebus.links import discard, open_link
-
-ACCEPT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,12 +19,9 @@ class Finding:
     detail: str
 
 
-async def request_source(bus: Bus, source: Source, *, sessions: bool = False) -> Finding:
+async def request_source(bus: Bus, source: Source) -> Finding:
     """A receiver link, and a look at the first message without locking it."""
-    name = f"receive requests from {source}"
-    if sessions:
-        return await _finding(name, bus.receiver(source, session_id=NEXT_AVAILABLE_SESSION, accept_s=ACCEPT_S))
-    return await _finding(name, bus.receiver(source), peeks=True)
+    return await _finding(f"receive requests from {source}", bus.receiver(source), peeks=True)
 
 
 async def reply_queue(bus: Bus, queue: str) -> Finding:
@@ -45,8 +39,6 @@ async def _finding(name: str, link: ServiceBusReceiver | ServiceBusSender, *, pe
         await open_link(link, f"To {name}")
         if peeks and isinstance(link, ServiceBusReceiver):
             await link.peek_messages(timeout=TRY_S)
-    except NoSession:  # reachable and allowed
-        pass
     except Exception as error:  # noqa: BLE001 - the SDK lets errors of every kind escape; each is a finding
         return Finding(name=name, ok=False, detail=str(explain(error, f"To {name}")))
     finally:

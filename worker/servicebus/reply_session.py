@@ -14,7 +14,7 @@ from worker.core.settlement import Complete, Settled
 from worker.servicebus.connect import SETTLE_S, TRY_S, Bus, QueueSource
 from worker.servicebus.convert import Instant, strip_unsettleable, to_delivery
 from worker.servicebus.failures import explain
-from worker.servicebus.lanes import AT_ONCE, STALLED_S
+from worker.servicebus.lanes import STALLED_S
 from worker.servicebus.links import Discards, open_link
 from worker.servicebus.settling import settle
 from worker.servicebus.shielding import to_the_end
@@ -23,6 +23,7 @@ PREFETCH: Final = 50  # answers wait here, not at the broker; the session's lock
 SESSION_POLL_S: Final = 0.01  # with answers arriving among completions: 1,800 a second; at 0.05 it is 530
 QUIET_S: Final = 0.05  # without an answer for so long, the earlier ones are completed
 WAIT_S: Final = 1.0
+AT_A_TIME: Final = 8  # completed between two receives, so that no answer waits for many completions
 
 
 class ReplySession:
@@ -72,7 +73,7 @@ class ReplySession:
         self._handed_out.clear()  # uncompleted ones come again, and find nobody waiting
 
     async def _receive(self, receiver: ServiceBusReceiver) -> list[Delivery]:
-        if len(self._handed_out) >= AT_ONCE or (self._handed_out and self._is_quiet):
+        if len(self._handed_out) >= AT_A_TIME or (self._handed_out and self._is_quiet):
             await self._complete(receiver)
         to_renewal_s = self._renew_at - asyncio.get_running_loop().time()
         if to_renewal_s <= 0:
@@ -89,10 +90,11 @@ class ReplySession:
         return answers
 
     async def _complete(self, receiver: ServiceBusReceiver) -> None:
-        done, self._handed_out = self._handed_out[:AT_ONCE], self._handed_out[AT_ONCE:]
-        results = await asyncio.gather(*(settle(receiver, one, Complete(), within_s=SETTLE_S) for one in done))
-        if any(result is not Settled.DONE for result in results):
-            raise BusUnreachable(f"The session of {self._source} was lost.")
+        """One after the other: several at once on a lost connection make the SDK open new ones and forget them."""
+        done, self._handed_out = self._handed_out[:AT_A_TIME], self._handed_out[AT_A_TIME:]
+        for one in done:
+            if await settle(receiver, one, Complete(), within_s=SETTLE_S) is not Settled.DONE:
+                raise BusUnreachable(f"The session of {self._source} was lost.")
 
     async def _complete_all(self, receiver: ServiceBusReceiver) -> None:
         with contextlib.suppress(BusUnreachable):

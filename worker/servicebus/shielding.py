@@ -17,6 +17,7 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:
-        task.cancelled() or task.exception()  # counts as seen
+        if not task.cancelled():
+            task.exception()  # counts as seen
         raise cancelled
     return task.result()

@@ -17,6 +17,8 @@ from worker.core.redaction import redact
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 # At DEBUG the bus SDK formats a line on every loop pass: about 47 % more CPU. INFO repeats what we say ourselves.
 _QUIET = ("azure", "aiohttp.access", "asyncio")
+# Logs a traceback for every lost link, which our own lines tell in a sentence.
+_SILENT = ("azure.servicebus",)
 
 
 def configure(level: str = "info", json: bool | None = None) -> None:
@@ -52,6 +54,8 @@ def _adopt_standard_logging(threshold: int, entry: list[Processor], line: list[P
     root.setLevel(threshold)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
+    for name in _SILENT:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _console_line() -> Processor:

@@ -18,8 +18,8 @@ TRY_S: Final = 15.0  # one attempt at anything that waits for the broker; withou
 SETTLE_S: Final = 10.0  # until the broker has confirmed a settlement; the SDK's own is 60 s
 CLOSE_S: Final = 8.0  # the SDK drains for up to 5 s, and closing takes up to 1.3 s
 
-# How long a read holds the connection's one lock: the grain of a receive's wait, and what a settlement may lose when
-# messages arrive among the broker's answers. An idle receiver takes 0.4 % of a core. Web sockets keep the SDK's own.
+# How long a read holds the connection's one lock, and so the grain of a receive's wait. An idle receiver takes 0.4 % of
+# a core. Web sockets keep the SDK's own.
 POLL_S: Final = 0.05
 
 
@@ -58,7 +58,9 @@ class Bus:
 
     def __init__(self, options: BusOptions) -> None:
         self._client = _client(options)
-        self._polls = options.transport == "amqp"
+        self._link_options: dict[str, Any] = {"timeout": SETTLE_S}  # reaches the settlement's wait, though undocumented
+        if options.transport == "amqp":
+            self._link_options["socket_timeout"] = POLL_S
 
     @property
     def namespace(self) -> str:
@@ -74,16 +76,8 @@ class Bus:
             async with asyncio.timeout(CLOSE_S):
                 await self._client.close()
 
-    def receiver(
-        self,
-        source: Source,
-        *,
-        session_id: str | None = None,
-        prefetch: int = 0,
-        poll_s: float = POLL_S,
-    ) -> ServiceBusReceiver:
-        """`poll_s`: see `POLL_S`."""
-        options: dict[str, Any] = {**self._link_options(poll_s), "prefetch_count": prefetch}
+    def receiver(self, source: Source, *, session_id: str | None = None, prefetch: int = 0) -> ServiceBusReceiver:
+        options: dict[str, Any] = {**self._link_options, "prefetch_count": prefetch}
         if session_id is not None:
             options["session_id"] = session_id
         if isinstance(source, QueueSource):
@@ -91,11 +85,7 @@ class Bus:
         return self._client.get_subscription_receiver(source.topic, source.subscription, **options)
 
     def sender(self, queue: str) -> ServiceBusSender:
-        return self._client.get_queue_sender(queue, **self._link_options(POLL_S))
-
-    def _link_options(self, poll_s: float) -> dict[str, Any]:
-        options: dict[str, Any] = {"timeout": SETTLE_S}  # reaches the settlement's wait, though undocumented
-        return {**options, "socket_timeout": poll_s} if self._polls else options
+        return self._client.get_queue_sender(queue, **self._link_options)
 
 
 def _client(options: BusOptions) -> ServiceBusClient:

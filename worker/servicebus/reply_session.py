@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import deque
 from datetime import datetime
 from typing import Final
 
@@ -20,16 +21,16 @@ from worker.servicebus.settling import settle
 from worker.servicebus.shielding import to_the_end
 
 PREFETCH: Final = 50  # answers wait here, not at the broker; the session's lock covers them
-SESSION_POLL_S: Final = 0.01  # with answers arriving among completions: 1,800 a second; at 0.05 it is 530
-QUIET_S: Final = 0.05  # without an answer for so long, the earlier ones are completed
+QUIET_S: Final = 0.05  # without an answer for so long, an earlier one is completed
 WAIT_S: Final = 1.0
-AT_A_TIME: Final = 8  # completed between two receives, so that no answer waits for many completions
+MOST_UNCOMPLETED: Final = 8  # while answers keep coming
 
 
 class ReplySession:
     """After a `BusFailure` it must be opened again; the broker may first wait out the lock of the lost link.
 
-    Answers are handed out at once and completed later, several together: who waits for one isn't kept by the others.
+    Answers are handed out at once and completed later, one between two receives: an answer never waits for more than
+    one completion of another.
     """
 
     def __init__(self, bus: Bus, queue: str, session_id: str) -> None:
@@ -37,16 +38,14 @@ class ReplySession:
         self._source = QueueSource(queue=queue)
         self._session_id = session_id
         self._receiver: ServiceBusReceiver | None = None
-        self._handed_out: list[ServiceBusReceivedMessage] = []
+        self._handed_out: deque[ServiceBusReceivedMessage] = deque()
         self._is_quiet = False
         self._renew_at = 0.0
         self._discards = Discards()
 
     async def open(self) -> None:
         self._drop()
-        receiver = self._bus.receiver(
-            self._source, session_id=self._session_id, prefetch=PREFETCH, poll_s=SESSION_POLL_S
-        )
+        receiver = self._bus.receiver(self._source, session_id=self._session_id, prefetch=PREFETCH)
         self._receiver = await open_link(receiver, f"Opening a session of {self._source}")
         self._plan_renewal(receiver)
 
@@ -73,8 +72,8 @@ class ReplySession:
         self._handed_out.clear()  # uncompleted ones come again, and find nobody waiting
 
     async def _receive(self, receiver: ServiceBusReceiver) -> list[Delivery]:
-        if len(self._handed_out) >= AT_A_TIME or (self._handed_out and self._is_quiet):
-            await self._complete(receiver)
+        if self._handed_out and (self._is_quiet or len(self._handed_out) >= MOST_UNCOMPLETED):
+            await self._complete_oldest(receiver)
         to_renewal_s = self._renew_at - asyncio.get_running_loop().time()
         if to_renewal_s <= 0:
             await receiver.session.renew_lock(timeout=TRY_S)
@@ -89,17 +88,15 @@ class ReplySession:
             strip_unsettleable(message)
         return answers
 
-    async def _complete(self, receiver: ServiceBusReceiver) -> None:
-        """One after the other: several at once on a lost connection make the SDK open new ones and forget them."""
-        done, self._handed_out = self._handed_out[:AT_A_TIME], self._handed_out[AT_A_TIME:]
-        for one in done:
-            if await settle(receiver, one, Complete(), within_s=SETTLE_S) is not Settled.DONE:
-                raise BusUnreachable(f"The session of {self._source} was lost.")
+    async def _complete_oldest(self, receiver: ServiceBusReceiver) -> None:
+        """Only one at a time: several at once on a lost connection make the SDK open new ones and forget them."""
+        if await settle(receiver, self._handed_out.popleft(), Complete(), within_s=SETTLE_S) is not Settled.DONE:
+            raise BusUnreachable(f"The session of {self._source} was lost.")
 
     async def _complete_all(self, receiver: ServiceBusReceiver) -> None:
         with contextlib.suppress(BusUnreachable):
             while self._handed_out:
-                await self._complete(receiver)
+                await self._complete_oldest(receiver)
 
     def _plan_renewal(self, receiver: ServiceBusReceiver) -> None:
         now = Instant.now()

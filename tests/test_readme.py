@@ -1,0 +1,70 @@
+"""The README's commands: the quick start is run as it stands there, the others are held against `--help`."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from worker.cli.main import main
+
+ROOT = Path(__file__).parents[1]
+BLOCKS = re.findall(r"^```sh\n(.+?)\n```$", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+DEMO, TESTS = BLOCKS[:2]
+COMMANDS = [line for block in BLOCKS[2:] for line in block.splitlines() if line.startswith("flowbridge ")]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project without what isn't under version control."""
+    copy = tmp_path_factory.mktemp("fresh") / "flowbridge"
+    ignored = shutil.ignore_patterns(
+        ".git", ".venv", "node_modules", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info"
+    )
+    shutil.copytree(ROOT, copy, ignore=ignored)
+    return copy
+
+
+def run(command: str, where: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "VIRTUAL_ENV"))}
+    return subprocess.run(
+        ["bash", "-c", command],
+        cwd=where,
+        env={**environment, **variables},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.xdist_group("fresh")
+def test_the_quick_start_installs_and_runs_the_demo(checkout: Path) -> None:
+    assert "\n" not in DEMO
+    demo = run(DEMO, checkout)
+    assert demo.returncode == 0, demo.stderr
+    assert "answers were as expected" in demo.stdout
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.xdist_group("fresh")
+def test_the_test_command_installs_and_finds_the_tests(checkout: Path) -> None:
+    """Collected, not run: this test is one of them."""
+    assert "\n" not in TESTS
+    tests = run(TESTS, checkout, PYTEST_ADDOPTS="--collect-only -q -n 0")
+    assert tests.returncode == 0, tests.stdout[-2000:] + tests.stderr
+    assert "tests/test_readme.py::test_the_test_command_installs_and_finds_the_tests" in tests.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_exists_with_the_options_that_it_is_shown_with(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, name, *arguments = shlex.split(command, comments=True)
+    assert main([name, "--help"]) == 0
+    told = capsys.readouterr().out
+    assert [option for option in arguments if option.startswith("--") and option not in told] == []

@@ -96,6 +96,7 @@ async def assembled(settings: Settings, *, observe: Callable[[Observed], None] |
             if redelivery_queue is None
             else await stack.enter_async_context(RedeliveryOutbox(bus, queue=redelivery_queue))
         )
+        stack.callback(replies.stop)  # closing takes a second: both outboxes at once
         bridge = Bridge(
             spec=BridgeSpec(
                 namespace_host=urlsplit(f"//{bus.namespace}").hostname or bus.namespace,

@@ -29,9 +29,13 @@ class ReplyOutbox:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop()
+        await self._running.__aexit__(kind, error, trace)
+
+    def stop(self) -> None:
+        """Begin what leaving the block waits for: what can still be sent is, and the rest told so."""
         for outbox in self._outboxes.values():
             outbox.stop()
-        await self._running.__aexit__(kind, error, trace)
 
     async def publish(self, reply: Reply, *, until: float) -> Undelivered | None:
         outbox = self._outboxes.get(reply.to.queue.casefold())

@@ -4,9 +4,11 @@ Event names are stable; third parties' logging comes out through the same door. 
 depth of nesting, exception text or odd value type can carry a secret around it.
 """
 
+import contextlib
 import logging
 import sys
 from json import dumps as dump_ascii
+from typing import TextIO, cast
 
 import orjson
 import structlog
@@ -35,10 +37,25 @@ def configure(level: str = "info", json: bool | None = None) -> None:
     structlog.configure(
         processors=[*entry, *line],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Sink(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     _adopt_standard_logging(threshold, entry, line)
+
+
+class _Sink:
+    """A stream whose loss (its reader gone, the disk full) must not stop the work that is logged."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def _adopt_standard_logging(threshold: int, entry: list[Processor], line: list[Processor]) -> None:

@@ -214,7 +214,7 @@ async def test_law_7_a_stopping_worker_finishes_what_it_has_and_takes_nothing_ne
 
 async def test_law_7_a_call_that_outlives_the_drain_is_answered_indeterminate(house: House) -> None:
     house.flow.script("flow", Hang())
-    async with house.worker(worker={"drain_s": 1.0}) as worker:
+    async with house.worker(worker={"drain_s": 2.0}) as worker:
         asked = await house.ask()
         one_way = await house.send()
         await house.flow.calls.until(2)
@@ -228,7 +228,7 @@ async def test_law_7_a_call_that_outlives_the_drain_is_answered_indeterminate(ho
 
 async def test_law_7_a_call_of_an_idempotent_flow_that_outlives_the_drain_goes_back(house: House) -> None:
     house.flow.script("flow", Hang())
-    async with house.worker({"idempotent": True}, worker={"drain_s": 1.0}) as worker:
+    async with house.worker({"idempotent": True}, worker={"drain_s": 2.0}) as worker:
         request_id = await house.ask()
         await house.flow.calls.until(1)
         worker.stop.request()

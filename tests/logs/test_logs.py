@@ -1,3 +1,4 @@
+import io
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -108,3 +109,15 @@ def test_a_value_that_json_can_not_hold_is_said_all_the_same(lines: Lines) -> No
 def test_an_unknown_level_is_refused() -> None:
     with pytest.raises(ValueError, match="debug, info, warning, error"):
         logs.configure("loud")
+
+
+def test_a_log_that_nobody_reads_any_more_does_not_stop_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = io.StringIO()
+    monkeypatch.setattr("sys.stderr", gone)
+    logs.configure("info")
+    logger = structlog.get_logger()
+    logger.info("said to somebody")
+    heard = gone.getvalue()
+    gone.close()
+    logger.info("said to nobody")
+    assert "said to somebody" in heard

@@ -3,6 +3,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from azure.servicebus.aio import ServiceBusSender
 
 from worker.core.redelivery import Copy
 from worker.core.reply import Reply, Undelivered
@@ -154,10 +155,16 @@ async def test_an_idle_sender_is_renewed_before_the_broker_detaches_it(
     bus: Bus, broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "IDLE_S", 0.2)
+    made: list[ServiceBusSender] = []
+
+    def counted(queue: str, make: Callable[[str], ServiceBusSender] = bus.sender) -> ServiceBusSender:
+        made.append(make(queue))
+        return made[-1]
+
+    monkeypatch.setattr(bus, "sender", counted)
     async with Outbox(bus, QUEUE, writers=1) as outbox:
         assert await outbox.send(message("a"), until=now() + 10) is None
-        await broker.until(lambda facts: facts.connections == 0)
-        await broker.until(lambda facts: facts.connections == 1)
+        await broker.until(lambda facts: len(made) >= 2 and facts.connections > 0)
         assert await outbox.send(message("b"), until=now() + 10) is None
 
 

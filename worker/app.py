@@ -185,10 +185,8 @@ def credential_of(settings: Settings) -> Credential:
 
 
 def _redelivery_queue(settings: Settings) -> str | None:
-    """Copies never go to a topic: its other subscriptions would get them too."""
+    """Copies never go to a topic: its other subscriptions would get them too. None: nowhere."""
     servicebus = settings.servicebus
-    if not settings.worker.redelivery_s:
-        return None
     return servicebus.request_queue if servicebus.request_topic is None else servicebus.retry_queue
 
 

@@ -103,7 +103,7 @@ async def test_without_redelivery_a_failed_one_way_request_is_dead_lettered_at_o
     settlement = await Passage(bridge=bridge, delivery=world.delivery()).process()
     assert isinstance(settlement, DeadLetter)
     assert settlement.reason is Reason.FLOW_UNAVAILABLE
-    assert "redelivery is off" in settlement.description
+    assert "no queue for another try" in settlement.description
 
 
 @pytest.mark.parametrize(

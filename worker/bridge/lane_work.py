@@ -25,7 +25,7 @@ from worker.core.settlement import Complete, DeadLetter, LeaveLocked, Settled, S
 _IDLE_WAIT_S: Final = 0.5  # how long a stop may go unnoticed by a lane without work
 _BUSY_WAIT_S: Final = 0.05  # how long a settlement may wait for the receive under way
 _SETTLED_AT_A_TIME: Final = 8  # so that no lock's renewal waits long
-_SETTLE_AGAIN_S: Final = 0.5
+_SETTLED_AGAIN_S: Final = 0.5
 _RENEWED_AT: Final = 0.5  # of a lock's life
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 2.0  # so that the worker is back within 3 s of the broker
@@ -53,6 +53,7 @@ class LaneWork:
         self._wake = asyncio.Event()
         self._is_stopping = False
         self._is_open = False
+        self._failures = 0  # in a row, since something was last received
         self._failure: str | None = None
         self._cuts: list[CutReason] = []
         self._permits = 0  # slots kept free for what the broker may still send
@@ -78,18 +79,16 @@ class LaneWork:
 
     async def run(self) -> None:
         """Returns after `stop`, when everything in flight has been settled."""
-        failures = 0
         async with asyncio.TaskGroup() as work:
             while not self._is_done:
                 try:
                     await self._lane.open()
                     self._opened()
-                    failures = 0
                     await self._serve(work)
                 except BusFailure as failure:
                     self._failed(failure)
-                    await self._pause(failure, failures)
-                    failures += 1
+                    await self._pause(failure)
+                    self._failures += 1
             self._is_open = False
             await self._lane.close()
             self._keep_permits(0)
@@ -115,13 +114,15 @@ class LaneWork:
             await self._renew_due()
             if self._is_done:
                 return
-            if any(slot.settle_at <= _now() for slot in self._ended):
+            if self._ended:
                 continue
             if self._is_stopping or not self._may_receive():
                 await self._sleep(self._seconds_to_next_duty())
                 continue
             wait_s = _BUSY_WAIT_S if self._in_flight else _IDLE_WAIT_S
-            for delivery in await self._lane.receive(most=self._permits, wait_s=wait_s):
+            deliveries = await self._lane.receive(most=self._permits, wait_s=wait_s)
+            self._failures = 0
+            for delivery in deliveries:
                 self._start(delivery, work)
             self._keep_permits(self._lane.credit)
 
@@ -159,17 +160,20 @@ class LaneWork:
         self._wake.set()
 
     async def _settle_ended(self) -> None:
-        """Whatever has ended, a few at a time; what wasn't confirmed is said again while the lock lives."""
-        now = _now()
-        due = [slot for slot in self._ended if slot.settle_at <= now][:_SETTLED_AT_A_TIME]
-        if not due:
+        """Whatever has ended, a few at a time; what wasn't confirmed is said again, through a new link."""
+        slots = self._ended[:_SETTLED_AT_A_TIME]
+        if not slots:
             return
-        results = await self._lane.settle([(slot.delivery, _settlement_of(slot)) for slot in due])
-        for slot, settled in zip(due, results, strict=True):
-            if settled is Settled.FAILED and slot.locked_until > _now():
-                slot.settle_at = _now() + _SETTLE_AGAIN_S
-            else:
-                self._finish(slot, Settled.LOCK_LOST if settled is Settled.FAILED else settled)
+        results = await self._lane.settle([(slot.delivery, _settlement_of(slot)) for slot in slots])
+        for slot, settled in zip(slots, results, strict=True):
+            if settled is not Settled.FAILED:
+                self._finish(slot, settled)
+            elif slot.locked_until <= _now():
+                self._finish(slot, Settled.LOCK_LOST)
+        if any(slot in self._ended for slot in slots):  # the link is in doubt, and nothing else may find that out soon
+            await self._lane.open()
+            self._keep_permits(self._lane.credit)
+            await asyncio.sleep(_SETTLED_AGAIN_S)
 
     def _finish(self, slot: Slot, settled: Settled) -> None:
         """What comes again stays in memory."""
@@ -209,13 +213,12 @@ class LaneWork:
             _log.warning("lock_lost", sequence_number=slot.delivery.sequence_number)
 
     def _seconds_to_next_duty(self) -> float:
-        duties = [slot.renew_at for slot in self._in_flight] + [slot.settle_at for slot in self._ended]
-        return max(0.0, min(duties, default=_NEVER) - _now())
+        return max(0.0, min((slot.renew_at for slot in self._in_flight), default=_NEVER) - _now())
 
-    async def _pause(self, failure: BusFailure, failures: int) -> None:
+    async def _pause(self, failure: BusFailure) -> None:
         """Full jitter; what ended is given up as its lock runs out meanwhile, and all of it ends the pause."""
         longest_s = _LONGEST_PAUSE_MISCONFIGURED_S if isinstance(failure, Misconfigured) else _LONGEST_PAUSE_S
-        until = _now() + random.uniform(0.1, min(longest_s, _FIRST_PAUSE_S * 2.0 ** min(failures, 10)))  # noqa: S311
+        until = _now() + random.uniform(0.1, min(longest_s, _FIRST_PAUSE_S * 2.0 ** min(self._failures, 10)))  # noqa: S311
         while _now() < until and not self._is_done:
             await self._sleep(until - _now())
             for slot in [slot for slot in self._ended if slot.locked_until <= _now()]:

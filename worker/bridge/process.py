@@ -55,7 +55,7 @@ class Bridge:
     spec: BridgeSpec
     flows: Flows
     replies: Replies
-    redeliveries: Redeliveries | None  # None where there are no further tries
+    redeliveries: Redeliveries | None  # None where copies have nowhere to go
     recall: Recall = field(default_factory=Recall)
 
 
@@ -205,7 +205,7 @@ class Passage:
 
     async def _try_later(self, later: TryLater) -> Complete | DeadLetter:
         if self.bridge.redeliveries is None:
-            return dead_letter(later.outcome, because="redelivery is off (redelivery_s is empty)")
+            return dead_letter(later.outcome, because="there is no queue for another try (retry_queue)")
         now = _now()
         copy = plan_copy(
             later.outcome,

@@ -27,7 +27,6 @@ class Slot:
     locked_until: float = 0.0
     renew_at: float = float("inf")
     expiry: asyncio.TimerHandle | None = None
-    settle_at: float = 0.0
     settlement: Settlement | None = None
     defect: str | None = None
 

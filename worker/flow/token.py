@@ -199,8 +199,7 @@ class _Keeper:
 
     async def close(self) -> None:
         self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await asyncio.wait((self._task,))
         self._is_fetching, self._failure = False, f"No token for {self._scope}: the worker stops."
         self._fetched.set()  # for good: nobody waits for a fetch that won't come
 

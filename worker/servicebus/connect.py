@@ -16,7 +16,7 @@ from worker.core.failures import Misconfigured
 
 TRY_S: Final = 15.0  # one attempt at anything that waits for the broker; without it the SDK's waits are unbounded
 SETTLE_S: Final = 10.0  # until the broker has confirmed a settlement; the SDK's own is 60 s
-CLOSE_S: Final = 8.0  # the SDK drains for up to 5 s, and closing takes up to 1.3 s
+CLOSE_S: Final = 4.0  # closing takes up to 1.3 s, and longer only where the peer is silent
 
 # How long a read holds the connection's one lock, and so the grain of a receive's wait. An idle receiver takes 0.4 % of
 # a core. Web sockets keep the SDK's own.

@@ -4,7 +4,7 @@ import asyncio
 import zlib
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from worker.core.reply import Undelivered
 from worker.servicebus.connect import Bus
@@ -12,12 +12,17 @@ from worker.servicebus.outgoing import Outgoing
 from worker.servicebus.shielding import to_the_end
 from worker.servicebus.writer import Writer
 
+STOP_S: Final = 2.0  # for a send on the wire; a sender that only waits for the broker is not waited for
+
 
 class Outbox:
-    """Sends to `queue`, inside its `async with`; the senders are opened at once and kept."""
+    """Sends to `queue`, inside its `async with`; the senders are opened at once and kept.
 
-    def __init__(self, bus: Bus, queue: str, *, writers: int) -> None:
-        self._writers = [Writer(bus, queue) for _ in range(writers)]
+    `patience_s`: how long a queue may be refused (missing, no right to send) before what waits is refused too.
+    """
+
+    def __init__(self, bus: Bus, queue: str, *, writers: int, patience_s: float = 0.0) -> None:
+        self._writers = [Writer(bus, queue, patience_s=patience_s) for _ in range(writers)]
         self._tasks = asyncio.TaskGroup()
         self._running: list[asyncio.Task[None]] = []
 
@@ -30,7 +35,7 @@ class Outbox:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        await to_the_end(_all_done(self._running))
+        await to_the_end(_end(self._running))
         await self._tasks.__aexit__(None, None, None)  # an error of the block is no writer's: it isn't put into a group
 
     def stop(self) -> None:
@@ -48,5 +53,8 @@ class Outbox:
         return await writer.send(outgoing, until=until)
 
 
-async def _all_done(tasks: Sequence[asyncio.Task[None]]) -> None:
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    _, late = await asyncio.wait(tasks, timeout=STOP_S)
+    for task in late:
+        task.cancel()
     await asyncio.wait(tasks)

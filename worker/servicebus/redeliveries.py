@@ -9,6 +9,7 @@ from worker.core.reply import Undelivered
 from worker.servicebus.connect import Bus
 from worker.servicebus.outbox import Outbox
 from worker.servicebus.outgoing import of_copy
+from worker.servicebus.replies import PATIENCE_S
 
 
 class RedeliveryOutbox:
@@ -18,7 +19,7 @@ class RedeliveryOutbox:
     """
 
     def __init__(self, bus: Bus, *, queue: str) -> None:
-        self._outbox = Outbox(bus, queue, writers=1)
+        self._outbox = Outbox(bus, queue, writers=1, patience_s=PATIENCE_S)
 
     async def __aenter__(self) -> Self:
         await self._outbox.__aenter__()

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from worker.core.reply import Reply, Undelivered
 from worker.servicebus.connect import Bus
 from worker.servicebus.outbox import Outbox
 from worker.servicebus.outgoing import of_reply
+
+PATIENCE_S: Final = 30.0  # an answer is worth more than one look at a reply queue that refuses it
 
 
 class ReplyOutbox:
@@ -18,7 +20,9 @@ class ReplyOutbox:
     """
 
     def __init__(self, bus: Bus, *, queues: Sequence[str], writers: int = 4) -> None:
-        self._outboxes = {queue.casefold(): Outbox(bus, queue, writers=writers) for queue in queues}
+        self._outboxes = {
+            queue.casefold(): Outbox(bus, queue, writers=writers, patience_s=PATIENCE_S) for queue in queues
+        }
         self._running = AsyncExitStack()
 
     async def __aenter__(self) -> Self:

@@ -42,15 +42,17 @@ class _Parcel:
 class Writer:
     """`run` is a task of its own; `send` may be called by any number of others."""
 
-    def __init__(self, bus: Bus, queue: str) -> None:
+    def __init__(self, bus: Bus, queue: str, *, patience_s: float) -> None:
         self._bus = bus
         self._queue = queue
+        self._patience_s = patience_s
         self._sender: ServiceBusSender | None = None
         self._waiting: OrderedDict[str | None, deque[_Parcel]] = OrderedDict()  # by session, oldest first
         self._wake = asyncio.Event()
         self._stopping = False
         self._failures = 0
         self._last_failure: BusFailure | None = None
+        self._misconfigured_at: float | None = None
         self._discards = Discards()
 
     async def send(self, outgoing: Outgoing, *, until: float) -> Undelivered | None:
@@ -75,10 +77,10 @@ class Writer:
             while not self._stopping:
                 try:
                     await self._work()
-                except BusUnreachable as failure:
-                    await self._recover(failure)
-                except Misconfigured as failure:
-                    self._refuse_all(failure)
+                except Exception as error:  # noqa: BLE001 - the SDK lets errors of every kind escape
+                    failure = explain(error, f"Sending to queue '{self._queue}'")
+                    if self._is_out_of_patience(failure):
+                        self._refuse_all(failure)
                     await self._recover(failure)
         finally:
             self._refuse_all(BusUnreachable("the sender was stopped"))
@@ -93,7 +95,7 @@ class Writer:
             self._wake.clear()
             while parcels := self._take():
                 await self._send(self._sender, parcels)
-                self._failures, self._last_failure = 0, None
+                self._failures, self._last_failure, self._misconfigured_at = 0, None, None
             try:
                 async with asyncio.timeout(IDLE_S):
                     await self._wake.wait()
@@ -165,6 +167,16 @@ class Writer:
         self._forget_ended()
         self._failures += 1
         await asyncio.sleep(pause_s(self._failures, draw=random.random()))  # noqa: S311 - jitter, not a secret
+
+    def _is_out_of_patience(self, failure: BusFailure) -> bool:
+        """A role that was just granted, or a queue that is just being made, takes a while to be seen."""
+        if not isinstance(failure, Misconfigured):
+            self._misconfigured_at = None
+            return False
+        now = asyncio.get_running_loop().time()
+        if self._misconfigured_at is None:
+            self._misconfigured_at = now
+        return now - self._misconfigured_at >= self._patience_s
 
     def _forget_ended(self) -> None:
         """Whose caller gave up; in a long outage they would pile up."""

@@ -111,7 +111,7 @@ async def assembled(settings: Settings, *, observe: Callable[[Observed], None] |
             redeliveries=redeliveries,
         )
         pump = Pump(
-            [ReceiverLane(bus, source) for source in lane_sources(settings)],
+            [ReceiverLane(bus, source, lock_s=settings.servicebus.lock_s) for source in lane_sources(settings)],
             bridge=bridge,
             concurrency=settings.worker.concurrency,
             observe=observe or log_observed,

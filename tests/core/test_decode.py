@@ -108,6 +108,13 @@ class TestProperties:
         sent = {"traceparent": "00-ab-cd-01", "tracestate": "a=ü", "Diagnostic-Id": "x\r\nEvil: 1", "other": "y"}
         assert understood(deliver(properties=sent)).trace == {"traceparent": "00-ab-cd-01"}
 
+    def test_an_older_senders_diagnostic_id_stands_in_for_a_missing_trace_parent(self, deliver: Deliver) -> None:
+        parent, other = "00-" + "a" * 32 + "-" + "b" * 16 + "-01", "00-ab-cd-01"
+        assert understood(deliver(properties={"Diagnostic-Id": parent})).trace == {"traceparent": parent}
+        assert understood(deliver(properties={"Diagnostic-Id": "|4.1f."})).trace == {}
+        both = {"Diagnostic-Id": parent, "traceparent": other}
+        assert understood(deliver(properties=both)).trace == {"traceparent": other}
+
     def test_a_flow_is_named_by_its_property(self, deliver: Deliver) -> None:
         assert understood(deliver(properties={"flow": "credit-check"})).flow_name == "credit-check"
         assert understood(deliver(properties={"flow": ""})).flow_name is None

@@ -69,7 +69,9 @@ def test_waiting_for_an_open_circuit_takes_a_second_at_least(deliver: Deliver, r
 def test_waiting_ends_by_age_alone(deliver: Deliver) -> None:
     aged = deliver(properties={"first-enqueued": FIRST_MS - 86_390_000}, enqueued_time_ms=FIRST_MS)
     assert copy_of(plan(aged, FAILED)).delay_s == 5.0
-    assert "max_age_s" in why(plan(aged, OPEN))
+    assert copy_of(plan(aged, OPEN)).delay_s == pytest.approx(9.0), "to the end of its age"
+    older = deliver(properties={"first-enqueued": FIRST_MS - 86_399_900}, enqueued_time_ms=FIRST_MS)
+    assert "max_age_s" in why(plan(older, OPEN))
 
 
 def test_no_copy_is_made_that_would_come_after_its_time(deliver: Deliver) -> None:

@@ -174,6 +174,15 @@ async def test_an_accepted_call_is_polled_and_never_sent_again(caller: Caller, f
     assert all(poll.headers["authorization"].startswith("Bearer ") for poll in flow.polls)
 
 
+async def test_a_one_way_calls_answer_is_not_awaited_longer_than_an_attempt_may_take(
+    caller: Caller, flow: FlowStandIn
+) -> None:
+    flow.script("x", Accept(polls=1_000_000, retry_after="0"))
+    outcome = await caller.call(spec_of(flow.url_of("x"), timeout_s=0.5), within_s=None)
+    assert isinstance(outcome, Indeterminate)
+    assert outcome.run_id is not None
+
+
 async def test_a_polled_refusal_is_the_flows_own(caller: Caller, flow: FlowStandIn) -> None:
     flow.script("x", Accept(polls=0, then=Answer(status=409, body=b"no", headers={}), retry_after="0"))
     outcome = await caller.call(spec_of(flow.url_of("x")))

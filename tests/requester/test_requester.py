@@ -233,6 +233,7 @@ async def test_an_error_inside_comes_out_as_it_is(requesting: Callable[..., Requ
 
 WRONG: list[dict[str, object]] = [{"timeout_s": wrong} for wrong in (0, -1, float("nan"))]
 WRONG += [{"message_id": wrong} for wrong in ("", "x" * 129)]
+WRONG += [{"content_type": "text/ü"}, {"properties": {"what": object()}}]
 
 
 @pytest.mark.parametrize("wrong", WRONG)
@@ -240,10 +241,16 @@ async def test_arguments_that_cannot_be_sent_are_refused(
     requesting: Callable[..., Requester], wrong: dict[str, object]
 ) -> None:
     async with requesting() as requester:
-        with pytest.raises(ValueError, match="must"):
+        with pytest.raises(ValueError, match=r"must|can't"):
             await requester.request(b"", **wrong)  # type: ignore[arg-type]  # wrong on purpose
 
 
 async def test_a_connection_string_that_cannot_be_read_is_refused_at_once() -> None:
     with pytest.raises(Misconfigured):
         Requester(connection_string="nonsense")
+
+
+@pytest.mark.parametrize("names", [{"session_id": "x" * 129}, {"reply_queue": ""}, {"request_queue": ""}])
+def test_names_that_the_broker_would_refuse_are_refused_at_once(broker: EmbeddedBroker, names: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"session_id|must be names"):
+        Requester(connection_string=broker.connection_string, **names)  # type: ignore[arg-type]  # strings all

@@ -66,6 +66,10 @@ def test_times_are_moved_to_the_clock_of_the_loop() -> None:
     assert delivery.sequence_number == 7
 
 
+def test_a_lock_lasts_no_longer_than_it_can_by_whichever_clock() -> None:
+    assert to_delivery(received(stamps(), (DATA, b"")), NOW, lock_s=5.0).locked_until == NOW.loop_s + 5.0
+
+
 def test_strings_are_strings_and_empty_ones_are_absent() -> None:
     delivery = delivered(
         properties(message_id="m", reply_to="", reply_to_group_id="s", content_type=types.Symbol("text/plain")),

@@ -14,7 +14,7 @@ async def test_what_is_in_order_is_found_so_and_nothing_is_taken(bus: Bus, send:
     findings = await asyncio.gather(
         probe.request_source(bus, QueueSource(queue="flow-requests")),
         probe.request_source(bus, SubscriptionSource(topic="flow-events", subscription="bridge")),
-        probe.reply_queue(bus, "flow-replies"),
+        probe.sender_link(bus, "flow-replies", "send replies"),
         probe.reply_session(bus, "flow-replies"),
     )
     assert [finding.detail for finding in findings if not finding.ok] == []
@@ -26,7 +26,7 @@ async def test_each_thing_that_is_wrong_says_what_to_do(bus: Bus) -> None:
         probe.request_source(bus, QueueSource(queue="nowhere")),
         probe.request_source(bus, QueueSource(queue="flow-requests-ordered")),
         probe.reply_session(bus, "flow-requests"),
-        probe.reply_queue(bus, "nowhere"),
+        probe.sender_link(bus, "nowhere", "send replies"),
     )
     assert not any(finding.ok for finding in (missing, ordered, sessionless, nowhere))
     assert "Create it" in missing.detail
@@ -46,7 +46,7 @@ async def test_a_key_that_is_refused_is_a_finding_without_the_key() -> None:
     async with EmbeddedBroker(topology, auth=SasKey(name="k", key="right", accepts_jwt=False)) as broker:
         text = broker.connection_string.replace("SharedAccessKey=right", "SharedAccessKey=wrong-key")
         async with Bus(BusOptions(connection_string=text)) as bus:
-            finding = await probe.reply_queue(bus, "q")
+            finding = await probe.sender_link(bus, "q", "send replies")
     assert not finding.ok
     assert "credential" in finding.detail
     assert "wrong-key" not in finding.detail

@@ -122,7 +122,7 @@ def _probes(settings: Settings, bus: Bus, *, round_trip: bool) -> list[Coroutine
     copies_to = names.request_queue if names.request_topic is None else names.retry_queue
     return [
         *(_link(probe.request_source(bus, source)) for source in sources),
-        *(_link(probe.reply_queue(bus, queue)) for queue in names.reply_queues),
+        *(_link(probe.sender_link(bus, queue, "send replies")) for queue in names.reply_queues),
         *(_session(bus, queue, is_needed=round_trip) for queue in names.reply_queues),
         *([_copies(bus, copies_to)] if copies_to and settings.worker.redelivery_s else []),
     ]
@@ -134,8 +134,7 @@ async def _link(probing: Coroutine[Any, Any, probe.Finding]) -> Finding:
 
 
 async def _copies(bus: Bus, queue: str) -> Finding:
-    seen = await _link(probe.reply_queue(bus, queue))
-    return replace(seen, name=f"put requests for later on queue '{queue}'")
+    return await _link(probe.sender_link(bus, queue, "send requests for later"))
 
 
 async def _session(bus: Bus, queue: str, *, is_needed: bool) -> Finding:

@@ -12,6 +12,7 @@ from worker.core.request import EventFacts, Request
 
 TRACE_PROPERTIES = ("traceparent", "tracestate", "Diagnostic-Id")
 
+_TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _DECIMAL = re.compile(r"(?:[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15})")
 _JSON = "application/json"
 _OPAQUE = ("application/xml", "application/msbin1")
@@ -135,8 +136,15 @@ def _count(properties: Mapping[str, PropertyValue], name: str) -> int:
 
 
 def _trace(properties: Mapping[str, PropertyValue]) -> dict[str, str]:
-    """Trace context becomes HTTP headers, so only printable ASCII passes."""
+    """Trace context becomes HTTP headers, so only printable ASCII passes.
+
+    Older Azure senders carry the trace parent as Diagnostic-Id alone.
+    """
     texts = ((name, properties.get(name)) for name in TRACE_PROPERTIES)
-    return {
+    trace = {
         name: text for name, text in texts if isinstance(text, str) and text and text.isascii() and text.isprintable()
     }
+    diagnostic_id = trace.pop("Diagnostic-Id", "")
+    if "traceparent" not in trace and _TRACE_PARENT.fullmatch(diagnostic_id):
+        trace["traceparent"] = diagnostic_id
+    return trace

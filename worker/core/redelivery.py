@@ -11,6 +11,7 @@ from worker.core.outcome import Indeterminate, Unavailable
 REQUEST_ID = "request-id"
 DELIVERY_ATTEMPT = "delivery-attempt"
 FIRST_ENQUEUED = "first-enqueued"  # epoch milliseconds, the broker's clock
+_LEAST_WAIT_S = 1.0  # for an open circuit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,15 +52,18 @@ def plan_copy(
 
     Waiting for an open circuit is not a try: it leaves `delivery-attempt` as it is and ends by age alone.
     """
+    age_s = max(0.0, now - first_enqueued_at(delivery))
+    left_age_s = spec.max_age_s - age_s
     if isinstance(outcome, Unavailable) and outcome.circuit_open:
-        delay_s = max(1.0, outcome.retry_after_s or 0.0) * (1.0 + 0.2 * draw)
+        delay_s = max(_LEAST_WAIT_S, outcome.retry_after_s or 0.0) * (1.0 + 0.2 * draw)
+        if left_age_s >= _LEAST_WAIT_S:  # to the end of its age, though the circuit opens later
+            delay_s = min(delay_s, left_age_s)
     elif tries < len(spec.delays_s):
         delay_s = max(spec.delays_s[tries], _asked_delay_s(outcome))
         tries += 1
     else:
         return NoFurtherTry(why=f"all {len(spec.delays_s) + 1} tries are spent")
-    age_s = max(0.0, now - first_enqueued_at(delivery))
-    if age_s + delay_s > spec.max_age_s:
+    if delay_s > left_age_s:
         return NoFurtherTry(why=f"it is {age_s:.0f} s old and may wait {spec.max_age_s:g} s in all (max_age_s)")
     left_s = _time_to_live_left_s(delivery, now)
     if (deadline is not None and now + delay_s >= deadline) or (left_s is not None and delay_s >= left_s):

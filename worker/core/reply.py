@@ -54,6 +54,7 @@ class Undelivered:
 
     detail: str
     is_too_large: bool = False  # above the queue's size limit: a shorter one would be taken
+    is_late: bool = False  # not accepted in time
 
 
 def asked_of(delivery: Delivery, request: Request | None) -> Asked:

@@ -4,7 +4,7 @@ import asyncio
 import math
 import random
 from dataclasses import dataclass, replace
-from typing import Final, Protocol, assert_never
+from typing import Protocol, assert_never
 
 import aiohttp
 from azure.core.credentials import AccessToken
@@ -21,9 +21,6 @@ from worker.flow.gate import CircuitOpen, Gate, KeptOut, TimeUp
 from worker.flow.headers import call_headers
 from worker.flow.polling import is_same_origin, is_signed, poll
 from worker.flow.token import NoToken
-
-# Nobody waits for a one-way request's answer; its slot is not held for longer than this.
-POLLING_LIMIT_S: Final = 3600.0
 
 
 class TokenSource(Protocol):
@@ -176,7 +173,8 @@ class FlowCall:
             http_status=202,
             run_id=accepted.run_id,
         )
-        until = _now() + POLLING_LIMIT_S if self._call.deadline is None else self._call.deadline
+        # Nobody waits for a one-way request's answer: it holds its slot no longer than an attempt may.
+        until = _now() + self._flow.timeout_s if self._call.deadline is None else self._call.deadline
         return await poll(
             self._line.session, self._flow, accepted, self._authorization, until=until, attempts=self.attempts
         )

@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from datetime import datetime
 from types import TracebackType
 from typing import Final, Literal, Self
 
@@ -46,13 +47,18 @@ class Requester:
         """Either `connection_string` (with the rights to send and to listen), or `namespace` and `credential`.
 
         `session_id` names this requester's session on the reply queue and must be nobody else's; by default it is made
-        up, so that it can't be guessed. Raises `Misconfigured` for a connection string that can't be used.
+        up, so that it can't be guessed. Raises `Misconfigured` for a connection string that can't be used, and
+        `ValueError` for names that can't be.
         """
         self._bus = Bus(
             BusOptions(
                 connection_string=connection_string, namespace=namespace, credential=credential, transport=transport
             )
         )
+        if not request_queue or not reply_queue:
+            raise ValueError("request_queue and reply_queue must be names of queues, not empty.")
+        if session_id is not None and len(session_id) > LONGEST_ID:
+            raise ValueError(f"session_id may have {LONGEST_ID} characters, not {len(session_id)}.")
         self._request_queue = request_queue
         self._reply_queue = reply_queue
         self._session_id = session_id or str(uuid.uuid4())
@@ -111,7 +117,7 @@ class Requester:
             raise RuntimeError("The requester is not running: use it inside `async with`.")
         timeout_s = self._default_timeout_s if timeout_s is None else timeout_s
         request_id = str(uuid.uuid4()) if message_id is None else message_id
-        _check(request_id, timeout_s)
+        _check(request_id, timeout_s, content_type, properties or {})
         if self._listener.refusal is not None:
             raise BusRefused(self._listener.refusal, request_id=request_id)
         if isinstance(body, Mapping):
@@ -136,7 +142,7 @@ class Requester:
         answer = self._correlation.expect(request_id)
         try:
             undelivered = await outbox.send(outgoing, until=deadline)
-            if undelivered is not None and self._outbox is not None and asyncio.get_running_loop().time() < deadline:
+            if undelivered is not None and self._outbox is not None and not undelivered.is_late:
                 raise BusRefused(undelivered.detail, request_id=request_id)
             if undelivered is not None:
                 raise NoReply(f"The request was not sent: {undelivered.detail}", request_id=request_id, sent=False)
@@ -153,7 +159,14 @@ def _closed(request_id: str) -> NoReply:
     return NoReply("The requester was closed before a reply came.", request_id=request_id, sent=True)
 
 
-def _check(request_id: str, timeout_s: float) -> None:
+def _check(
+    request_id: str, timeout_s: float, content_type: str | None, properties: Mapping[str, PropertyValue]
+) -> None:
+    if content_type is not None and not (content_type.isascii() and content_type.isprintable()):
+        raise ValueError(f"content_type must be printable ASCII, not {content_type!r}.")
+    for name, value in properties.items():
+        if value is not None and not isinstance(value, str | bytes | int | float | bool | datetime | uuid.UUID):
+            raise ValueError(f"The property {name!r} can't be sent: {type(value).__name__} is no type of a property.")
     if not 0 < len(request_id) <= LONGEST_ID:
         raise ValueError(f"message_id must have 1 to {LONGEST_ID} characters, not {len(request_id)}.")
     if not 0 < timeout_s < float("inf"):

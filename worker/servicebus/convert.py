@@ -13,6 +13,7 @@ from azure.servicebus.amqp import AmqpAnnotatedMessage, AmqpMessageBodyType
 
 from worker.core.delivery import Delivery, PropertyValue
 
+LONGEST_LOCK_S: Final = 300.0  # that Service Bus can be set to
 # Service Bus always stamps when a lock ends; without it, assume little.
 _UNSTATED_LOCK_S: Final = 30.0
 # The SDK decodes these as ASCII whenever it settles and so can't settle a message where they aren't.
@@ -35,9 +36,13 @@ class Instant:
 
 
 def to_delivery(
-    message: ServiceBusReceivedMessage, now: Instant, *, session_locked_until: datetime | None = None
+    message: ServiceBusReceivedMessage,
+    now: Instant,
+    *,
+    lock_s: float = LONGEST_LOCK_S,
+    session_locked_until: datetime | None = None,
 ) -> Delivery:
-    """`session_locked_until`: in a session the lock is the session's, not the message's."""
+    """`lock_s`: how long a lock lasts; `session_locked_until`: in a session the lock is the session's."""
     raw = message.raw_amqp_message
     stamps: Mapping[Any, Any] = raw.annotations or {}
     enqueued_ms = _int(stamps.get(b"x-opt-enqueued-time")) or round(now.wall_s * 1000)
@@ -49,7 +54,8 @@ def to_delivery(
         delivery_count=(_int(header.delivery_count) if header else None) or 0,
         enqueued_at=now.on_loop(enqueued_ms / 1000),
         enqueued_time_ms=enqueued_ms,
-        locked_until=_locked_until(stamps, now, session_locked_until),
+        # By a clock behind the broker's the lock would seem to last longer than it can.
+        locked_until=min(_locked_until(stamps, now, session_locked_until), now.loop_s + lock_s),
         message_id=_text(message.message_id),
         correlation_id=_text(message.correlation_id),
         session_id=_text(message.session_id),

@@ -3,6 +3,7 @@
 from typing import Final
 
 from azure.servicebus.exceptions import (
+    MessageSizeExceededError,
     MessagingEntityDisabledError,
     MessagingEntityNotFoundError,
     ServiceBusAuthenticationError,
@@ -12,6 +13,7 @@ from azure.servicebus.exceptions import (
 from worker.core.failures import BusFailure, BusUnreachable, Misconfigured
 from worker.core.redaction import redact
 
+_REACH: Final = "Check the broker's name, and that this host reaches its port (5671 for AMQP, 443 for web sockets)."
 _LONGEST: Final = 300  # characters of the SDK's own text; the broker adds tracking ids that help its support
 
 
@@ -37,11 +39,15 @@ def explain(error: Exception, doing: str) -> BusFailure:
         )
     if condition_of(error) == "amqp:not-allowed" and "session" in str(error).lower():
         return Misconfigured(
-            f"{doing} failed: {_text(error)} A request queue must not require sessions, and a reply "
+            f"{doing} failed: {_text(error)}. A request queue must not require sessions, and a reply "
             "queue must require sessions."
         )
+    if isinstance(error, MessageSizeExceededError):
+        return Misconfigured(f"{doing} failed: the message is larger than the queue takes. Send a shorter one.")
     if isinstance(error, TimeoutError):
-        return BusUnreachable(f"{doing} failed: no answer in time.")
+        return BusUnreachable(f"{doing} failed: no answer in time. {_REACH}")
+    if condition_of(error) == "amqp:socket-error":
+        return BusUnreachable(f"{doing} failed: no connection to the broker ({_text(error)}). {_REACH}")
     return BusUnreachable(f"{doing} failed: {_text(error)}")
 
 
@@ -61,5 +67,5 @@ def condition_of(error: BaseException | None) -> str | None:
 
 
 def _text(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return redact(text)[:_LONGEST]
+    text = " ".join(str(error).split()).split(" Error condition: ")[0].rstrip(".") or type(error).__name__
+    return redact(text.removeprefix("Failed to initiate the connection due to exception: "))[:_LONGEST]

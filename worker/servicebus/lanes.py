@@ -16,7 +16,7 @@ from worker.core.delivery import Delivery
 from worker.core.failures import BusUnreachable
 from worker.core.settlement import LeaveLocked, Settled, Settlement
 from worker.servicebus.connect import SETTLE_S, TRY_S, Bus, Source
-from worker.servicebus.convert import Instant, strip_unsettleable, to_delivery
+from worker.servicebus.convert import LONGEST_LOCK_S, Instant, strip_unsettleable, to_delivery
 from worker.servicebus.failures import explain
 from worker.servicebus.links import Discards, open_link
 from worker.servicebus.settling import settle
@@ -36,11 +36,12 @@ class _Held:
 
 
 class ReceiverLane:
-    """Fits `bridge.ports.Lane`."""
+    """Fits `bridge.ports.Lane`. `lock_s`: how long the source's locks last."""
 
-    def __init__(self, bus: Bus, source: Source) -> None:
+    def __init__(self, bus: Bus, source: Source, *, lock_s: float = LONGEST_LOCK_S) -> None:
         self._bus = bus
         self._source = source
+        self._lock_s = lock_s
         self._receiver: ServiceBusReceiver | None = None
         self._is_sound = False
         self._credit = 0
@@ -91,7 +92,7 @@ class ReceiverLane:
             self._is_sound = False
             raise explain(error, f"Renewing a lock of {self._source}") from error
         now = self._hear()
-        held.locked_until = now.on_loop(until.timestamp())
+        held.locked_until = min(now.on_loop(until.timestamp()), now.loop_s + self._lock_s)
         return held.locked_until
 
     async def close(self) -> None:
@@ -111,7 +112,7 @@ class ReceiverLane:
         if not messages:
             return []
         now = self._hear()
-        deliveries = [to_delivery(message, now) for message in messages]
+        deliveries = [to_delivery(message, now, lock_s=self._lock_s) for message in messages]
         for message, delivery in zip(messages, deliveries, strict=True):
             strip_unsettleable(message)
             self._held[delivery.lock_token] = _Held(message, delivery.locked_until)

@@ -76,7 +76,7 @@ def to_message(outgoing: Outgoing) -> ServiceBusMessage:
         outgoing.body,
         application_properties=properties or None,
         message_id=_id(outgoing.message_id),
-        content_type=_text(outgoing.content_type),
+        content_type=_symbol(outgoing.content_type),
         correlation_id=_text(outgoing.correlation_id),
         session_id=session_id,
         # In a session the partition key is the session id; the SDK refuses any other.
@@ -110,6 +110,11 @@ def _value(value: PropertyValue) -> object:
 
 def _id(value: str | None) -> str | None:
     return None if value is None else _string(value)[:LONGEST_ID]
+
+
+def _symbol(value: str | None) -> str | None:
+    """AMQP's content type is ASCII."""
+    return None if value is None else value.encode("ascii", errors="replace").decode()
 
 
 def _text(value: str | None) -> str | None:

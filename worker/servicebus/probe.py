@@ -24,8 +24,9 @@ async def request_source(bus: Bus, source: Source) -> Finding:
     return await _finding(f"receive requests from {source}", bus.receiver(source), peeks=True)
 
 
-async def reply_queue(bus: Bus, queue: str) -> Finding:
-    return await _finding(f"send replies to queue '{queue}'", bus.sender(queue))
+async def sender_link(bus: Bus, queue: str, purpose: str) -> Finding:
+    """`purpose`: what is sent there, such as "send replies"."""
+    return await _finding(f"{purpose} to queue '{queue}'", bus.sender(queue))
 
 
 async def reply_session(bus: Bus, queue: str) -> Finding:

@@ -66,7 +66,7 @@ class Writer:
                 return await parcel.ended
         except TimeoutError:
             why = self._last_failure or "the broker did not accept it in time"
-            return Undelivered(detail=f"queue '{self._queue}': {why}")
+            return Undelivered(detail=f"queue '{self._queue}': {why}", is_late=True)
 
     def stop(self) -> None:
         self._stopping = True

@@ -121,7 +121,7 @@ async def assembled(settings: Settings, *, observe: Callable[[Observed], None] |
                 host=settings.http.host,
                 port=settings.http.port,
                 read_readiness=lambda: _readiness(pump, credential),
-                read_status=lambda: _status(pump, credential),
+                read_status=lambda: _status(pump, client, credential),
             )
         )
         yield Worker(pump=pump, http_port=port)
@@ -200,11 +200,12 @@ def _readiness(pump: Pump, credential: Credential) -> Readiness:
     )
 
 
-def _status(pump: Pump, credential: Credential) -> dict[str, object]:
+def _status(pump: Pump, client: FlowClient, credential: Credential) -> dict[str, object]:
     ready = _readiness(pump, credential)
     return {
         "ready": ready.is_ready,
         "reasons": ready.reasons,
         "pump": asdict(pump.facts),
+        "flows": [asdict(state) for state in client.states()],
         "tokens": [asdict(state) for state in credential.states()],
     }

@@ -30,6 +30,7 @@ async def test_a_worker_that_receives_is_alive_and_ready(house: House) -> None:
         assert await get(worker.http_port, "/readyz") == (200, {"status": "ready"})
         _, status = await get(worker.http_port, "/status")
     assert status["ready"] is True
+    assert status["flows"] == [{"name": "flow", "circuit": "closed", "reopens_in_s": None, "in_flight": 0}]
     assert status["pump"]["lanes_receiving"] >= 1  # type: ignore[index]  # JSON
 
 

@@ -50,10 +50,6 @@ class FlowClient:
     def start(self, call: Call) -> FlowCall:
         return FlowCall(call, self._lines[call.flow.name])
 
-    def reopens_in_s(self, flow_name: str) -> float | None:
-        """None unless the flow's circuit is open."""
-        return self._lines[flow_name].gate.reopens_in_s()
-
     def states(self) -> tuple[FlowState, ...]:
         return tuple(
             FlowState(

@@ -6,51 +6,33 @@ of this process. The broker and the sender are processes of their own. For each 
   msg/s      received and completed from a backlog of 500-byte messages; median over rounds
   CPU us     of this process for one of them
   p50, p99   ms from the broker's enqueuing to the lane's having the message, sent one by one at a rate onto an empty
-             queue; the broker's stamp is cut to whole ms, so up to 1 ms too long
+             queue; the broker stamps whole ms: up to 0.5 ms off
   idle %     of a core that this process takes while nothing comes
 
 `wait` is the SDK's max_wait_time: how long a receive waits for a first message. A receive that asks for more than one
-message (`most`) then waits for the rest, too.
+message (`most`) then waits for the rest, too. Takes about a minute.
 """
 
 import argparse
 import asyncio
 import os
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import uvloop
 
-from worker.core.settlement import Complete, Settled
-from worker.servicebus.connect import Bus, BusOptions, QueueSource
-from worker.servicebus.convert import Instant, to_delivery
-from worker.servicebus.lanes import ReceiverLane
+from worker.servicebus.connect import Bus, BusOptions
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench import rig
 from bench.feeding import feed, feeder
+from bench.intakes import Intake, Shape, intake_of
 
-SOURCE: Final = QueueSource(queue="flow-requests")
 STALLED_S: Final = 60.0
 SETTLING_S: Final = 0.7  # beyond the longest wait but one: every lane is in a receive that found nothing
 SURPLUS: Final = 200  # messages behind the last round, so that it ends before the lanes run dry
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    lanes: int = 8
-    most: int = 1
-    wait_s: float = 0.5
-    prefetch: int = 0
-    is_chosen: bool = False
-
-    def __str__(self) -> str:
-        name = f"{self.lanes} x most {self.most}, wait {self.wait_s:g}, prefetch {self.prefetch}"
-        return f"{name} [chosen]" if self.is_chosen else name
 
 
 SHAPES: Final = (
@@ -61,53 +43,7 @@ SHAPES: Final = (
     Shape(most=10, wait_s=1.0),
     Shape(lanes=1, most=10, wait_s=1.0),
     Shape(prefetch=20),
-    Shape(lanes=1, prefetch=20),
 )
-
-
-class Intake(Protocol):
-    async def open(self) -> None: ...
-    async def take(self) -> list[float]:
-        """Receive and complete: the latencies in ms. Raises when a completion isn't confirmed."""
-
-    async def close(self) -> None: ...
-
-
-class LaneIntake:
-    def __init__(self, bus: Bus, shape: Shape) -> None:
-        self._lane = ReceiverLane(bus, SOURCE)
-        self._shape = shape
-        self.open, self.close = self._lane.open, self._lane.close
-
-    async def take(self) -> list[float]:
-        deliveries = await self._lane.receive(most=self._shape.most, wait_s=self._shape.wait_s)
-        now_ms = time.time() * 1000
-        settled = await self._lane.settle([(delivery, Complete()) for delivery in deliveries])
-        if any(each is not Settled.DONE for each in settled):
-            raise RuntimeError(f"Completing ended as {settled}.")
-        return [now_ms - delivery.enqueued_time_ms for delivery in deliveries]
-
-
-class PrefetchingIntake:
-    """What `ReceiverLane` doesn't do, by the SDK itself, with the same conversion."""
-
-    def __init__(self, bus: Bus, shape: Shape) -> None:
-        self._receiver = bus.receiver(SOURCE, prefetch=shape.prefetch)
-        self._shape = shape
-
-    async def open(self) -> None:
-        await self._receiver.__aenter__()
-
-    async def take(self) -> list[float]:
-        messages = await self._receiver.receive_messages(self._shape.most, max_wait_time=self._shape.wait_s)
-        now = Instant.now()
-        deliveries = [to_delivery(message, now) for message in messages]
-        for message in messages:
-            await self._receiver.complete_message(message)
-        return [now.wall_s * 1000 - delivery.enqueued_time_ms for delivery in deliveries]
-
-    async def close(self) -> None:
-        await self._receiver.close()
 
 
 async def keep_taking(intake: Intake, took: Callable[[float], None], stop: asyncio.Event) -> None:
@@ -116,7 +52,9 @@ async def keep_taking(intake: Intake, took: Callable[[float], None], stop: async
             took(latency_ms)
 
 
-async def measured(shape: Shape, options: argparse.Namespace, send: Callable[..., asyncio.Future[None]]) -> list[str]:
+async def measured(
+    shape: Shape, bus: Bus, options: argparse.Namespace, send: Callable[..., asyncio.Future[None]]
+) -> list[str]:
     """A row of the table."""
     progress = rig.Progress(os.getpid(), step=options.messages, rounds=options.rounds)
     backlog, sent = progress.whole + SURPLUS, round(options.rate * options.seconds)
@@ -126,25 +64,22 @@ async def measured(shape: Shape, options: argparse.Namespace, send: Callable[...
         progress.count()
         latencies_ms.append(latency_ms)
 
-    async with Bus(BusOptions(connection_string=options.connection_string)) as bus:
-        kind = PrefetchingIntake if shape.prefetch else LaneIntake
-        intakes: list[Intake] = [kind(bus, shape) for _ in range(shape.lanes)]
-        await send(backlog)
-        await asyncio.gather(*(intake.open() for intake in intakes))
-        stop = asyncio.Event()
-        async with asyncio.timeout(STALLED_S), asyncio.TaskGroup() as lanes:
-            for intake in intakes:
-                lanes.create_task(keep_taking(intake, took, stop))
-            await progress.until(backlog)
-            await asyncio.sleep(SETTLING_S)
-            used_s = rig.cpu_s(os.getpid())
-            await asyncio.sleep(options.seconds)
-            idle = (rig.cpu_s(os.getpid()) - used_s) / options.seconds
-            latencies_ms.clear()
-            await send(sent, options.rate)
-            await progress.until(backlog + sent)
-            stop.set()
-        await asyncio.gather(*(intake.close() for intake in intakes))
+    intakes = [intake_of(bus, shape) for _ in range(shape.lanes)]
+    await asyncio.gather(send(backlog), *(intake.open() for intake in intakes))
+    stop = asyncio.Event()
+    async with asyncio.timeout(STALLED_S), asyncio.TaskGroup() as lanes:
+        for intake in intakes:
+            lanes.create_task(keep_taking(intake, took, stop))
+        await progress.until(backlog)
+        await asyncio.sleep(SETTLING_S)
+        used_s = rig.cpu_s(os.getpid())
+        await asyncio.sleep(options.seconds)
+        idle = (rig.cpu_s(os.getpid()) - used_s) / options.seconds
+        latencies_ms.clear()
+        await send(sent, options.rate)
+        await progress.until(backlog + sent)
+        stop.set()
+    await asyncio.gather(*(intake.close() for intake in intakes))
     per_s, cpu_s = progress.medians()
     p50_ms, p99_ms = (rig.quantile(latencies_ms, share) for share in (0.5, 0.99))
     return [str(shape), f"{per_s:,.0f}", f"{cpu_s * 1e6:.0f}", f"{p50_ms:.1f}", f"{p99_ms:.1f}", f"{idle:.1%}"]
@@ -155,17 +90,15 @@ async def main(options: argparse.Namespace) -> None:
     rig.pin(cores.measured)
     rig.say(cores.told(measured="the lanes", rest="the sender"))
     loop = asyncio.get_running_loop()
+    head = ["lanes x a receive", "msg/s", "CPU us", f"p50 at {options.rate:g}/s", "p99", "idle %"]
     async with rig.broker("flow-requests", core=cores.broker) as broker:
-        options.connection_string = broker.connection_string
         with feeder(cores.rest) as process:
 
             def send(count: int, per_s: float | None = None) -> asyncio.Future[None]:
                 return loop.run_in_executor(process, feed, broker.connection_string, count, per_s)
 
-            rows = [await measured(shape, options, send) for shape in SHAPES]
-    rig.say_table(
-        ["lanes x shape of a receive", "msg/s", "CPU us", f"p50 at {options.rate:g}/s", "p99", "idle %"], *rows
-    )
+            async with Bus(BusOptions(connection_string=broker.connection_string)) as bus:
+                rig.say_table(head, *[await measured(shape, bus, options, send) for shape in SHAPES])
 
 
 def options() -> argparse.Namespace:

@@ -19,8 +19,9 @@ from worker.core.redaction import redact
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 # At DEBUG the bus SDK formats a line on every loop pass: about 47 % more CPU. INFO repeats what we say ourselves.
 _QUIET = ("azure", "aiohttp.access", "asyncio")
-# Logs a traceback for every lost link, which our own lines tell in a sentence.
-_SILENT = ("azure.servicebus",)
+# The one logs a traceback for every lost link, the other what a token endpoint said, whatever that holds; our own lines
+# tell both in a sentence.
+_SILENT = ("azure.servicebus", "azure.identity")
 
 
 def configure(level: str = "info", json: bool | None = None) -> None:

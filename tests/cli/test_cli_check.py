@@ -58,11 +58,44 @@ async def test_each_failure_says_what_to_do(house: House, command: RunCommand, m
     assert "Create it, or correct its name" in failed["send replies to queue 'nowhere'"]
 
 
-async def test_bad_settings_are_told_as_json_too(command: RunCommand) -> None:
+async def test_bad_settings_are_failed_findings(command: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOWBRIDGE_WORKER__CONCURENCY", "3")
+    as_json, as_text = await command("check", "--json"), await command("check")
+    assert as_json.status == as_text.status == 1
+    assert json.loads(as_json.out)["ok"] is False
+    found = findings(as_json)
+    assert set(found) == {"FLOWBRIDGE_WORKER__CONCURENCY", "servicebus", "flows"}
+    assert {verdict for verdict, _ in found.values()} == {"failed"}
+    assert found["FLOWBRIDGE_WORKER__CONCURENCY"][1] == (
+        "there is no such setting. Did you mean FLOWBRIDGE_WORKER__CONCURRENCY?"
+    )
+    for name, (_, detail) in found.items():
+        assert detail.endswith((".", "?"))
+        assert f"FAILED  {name}: {detail}\n" in as_text.out.decode()
+    assert as_text.err == "3 of 3 checks failed.\n"
+
+
+@pytest.mark.usefixtures("flow")
+async def test_a_queue_for_later_requests_that_is_not_there_is_told_as_such(
+    house: House, command: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOWBRIDGE_SERVICEBUS__REQUEST_QUEUE", "nowhere")
     ran = await command("check", "--json")
-    assert ran.status == 2
-    assert json.loads(ran.out)["ok"] is False
-    assert set(findings(ran)) == {"servicebus", "flows"}
+    assert ran.status == 1
+    verdict, detail = findings(ran)["send requests for later to queue 'nowhere'"]
+    assert verdict == "failed"
+    assert detail.startswith("To send requests for later to queue 'nowhere' failed: ")
+
+
+@pytest.mark.usefixtures("flow")
+async def test_what_can_not_be_run_yet_is_a_finding_and_no_round_trip_is_tried(
+    house: House, command: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOWBRIDGE_SERVICEBUS__REQUEST_SESSIONS", "true")
+    ran = await command("check", "--round-trip", "--json")
+    assert ran.status == 1
+    assert findings(ran)["servicebus.request_sessions"][0] == "failed"
+    assert "round trip" not in findings(ran)
 
 
 def hints(**sections: object) -> list[Finding]:
@@ -87,6 +120,12 @@ def test_numbers_that_do_not_go_together_are_hinted_at() -> None:
         "deliveries",
         "replies",
     ]
+
+
+@pytest.mark.parametrize(("drain_s", "told"), [(135, []), (136, ["grace_s leaves 14 s after drain_s"])])
+def test_too_little_time_to_close_after_the_drain_is_hinted_at(drain_s: float, told: list[str]) -> None:
+    found = hints(worker={"drain_s": drain_s, "grace_s": 150})
+    assert [finding.detail.partition(",")[0] for finding in found] == told
 
 
 def test_the_longest_call_is_every_attempt_and_every_pause() -> None:

@@ -39,7 +39,7 @@ async def test_the_outcome_is_told_by_the_exit_status_and_as_json(house: House, 
     house.flow.script("no", Answer(status=409, body=b'{"why":"\xc3\xa9"}'))
     house.flow.script("busy", PlatformError.throttled("600"))
     async with house.worker({"name": "no"}, {"name": "busy"}):
-        refused = await command("request", "--flow", "no", "--json", "--property", "region=emea")
+        refused = await command("request", "--flow", "no", "--json", "--property", "idempotency-key=order-7")
         throttled = await command("request", "--flow", "busy")
         rejected = await command("request", "--json")
     facts = json.loads(refused.out)
@@ -50,6 +50,7 @@ async def test_the_outcome_is_told_by_the_exit_status_and_as_json(house: House, 
     assert (facts["outcome"], facts["http_status"], facts["attempts"]) == ("refused", 409, 1)
     assert (facts["body"], facts["content_type"]) == ('{"why":"é"}', "application/json")
     assert facts["correlation_id"] == house.flow.calls[0].headers["x-ms-client-tracking-id"]
+    assert house.flow.calls[0].headers["idempotency-key"] == "order-7"
     assert throttled.status == 4
     assert "retry after 600 s" in throttled.err
     assert rejected.status == 6

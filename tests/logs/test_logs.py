@@ -55,6 +55,13 @@ def test_the_sdk_stays_quiet_even_at_debug(lines: Lines) -> None:
     assert lines() == []
 
 
+@pytest.mark.parametrize("name", ["azure.servicebus._pyamqp", "azure.identity.aio._internal.decorators"])
+def test_what_our_own_lines_tell_in_a_sentence_the_sdk_does_not_say(lines: Lines, name: str) -> None:
+    logs.configure("info")
+    logging.getLogger(name).error("the endpoint said %s", "anything")
+    assert lines() == []
+
+
 @pytest.mark.parametrize(
     "value",
     [

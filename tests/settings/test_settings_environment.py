@@ -164,7 +164,8 @@ def test_a_list_of_tables_that_is_not_json_is_a_problem(file: Path, text: str) -
 
 
 def test_a_gap_in_the_numbers_is_a_problem(file: Path) -> None:
-    assert "without gaps" in problems(file, FLOWS__5__URL="https://x.example.com/")["FLOWBRIDGE_FLOWS__5__URL"]
+    told = problems(file, FLOWS__5__URL="https://x.example.com/")["FLOWBRIDGE_FLOWS__5__URL"]
+    assert "expected item 2 next, got item 5: number them from 0 without gaps" in told
 
 
 def test_variables_that_kubernetes_makes_of_a_service_are_no_settings(file: Path) -> None:

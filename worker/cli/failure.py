@@ -11,7 +11,6 @@ from worker.settings import SettingsInvalid
 
 OTHERWISE: Final = 1
 BAD_SETTINGS: Final = 2
-INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 
 
 class CommandFailed(Exception):

@@ -1,68 +1,18 @@
-"""`flowbridge`: the commands together."""
+"""`flowbridge`: where the process begins. What is heavy is imported once the process is fit for it."""
 
-import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
-from typing import Annotated, Any, Final
 
-import typer
-
-from worker.cli import check, demo, emulator, request, run
-from worker.cli.failure import BAD_SETTINGS, INTERRUPTED, tell
-
-# Typer brings a click of its own, whose names aren't public; this is the parent of all that is wrong with arguments.
-_UsageError: Final[type[Any]] = typer.BadParameter.__bases__[0]
-
-app = typer.Typer(
-    name="flowbridge",
-    help="Synchronous answers from Power Automate flows over Azure Service Bus.",
-    epilog="Example: flowbridge demo",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-app.command("demo", short_help="The whole bridge on this machine, nothing to set up.")(demo.demo)
-app.command("run", short_help="The worker.")(run.run)
-app.command("request", short_help="Send one request and wait for its answer.")(request.request)
-app.command("check", short_help="Would the worker work here?")(check.check)
-app.command("emulator", short_help="The embedded Service Bus broker alone.")(emulator.emulator)
-
-
-def _print_version(*, wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"flowbridge {version('flowbridge')}")
-        raise typer.Exit
-
-
-@app.callback(invoke_without_command=True)
-def _flowbridge(
-    context: typer.Context,
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-) -> None:
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+from worker.cli import process
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status. `FLOWBRIDGE_DEBUG=1` lets failures end in a traceback."""
+    """The exit status. Without `arguments` those of the process are taken, and the process is prepared."""
+    if arguments is None:
+        arguments = sys.argv[1:]
+        process.prepare(arguments)
     try:
-        status = app(args=arguments, prog_name="flowbridge", standalone_mode=False)
-    except _UsageError as wrong:
-        command = "flowbridge" if wrong.ctx is None else wrong.ctx.command_path
-        typer.echo(f"flowbridge: {wrong.format_message().rstrip('.')}. See '{command} --help'.", err=True)
-        return BAD_SETTINGS
-    except (typer.Abort, KeyboardInterrupt):
-        return INTERRUPTED
-    except Exception as error:
-        if os.environ.get("FLOWBRIDGE_DEBUG"):
-            raise
-        return tell(error)
-    return status if isinstance(status, int) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        from worker.cli.commands import invoke
+    except KeyboardInterrupt:
+        return process.INTERRUPTED
+    return invoke(arguments)

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Final
 
 from worker.app import NO_ORDER_YET, Stop, assembled, bus_options, credential_of, drained, lane_sources
 from worker.bridge.observed import Observed
 from worker.cli.caller import requester_of
+from worker.cli.options import settings_from
 from worker.core.flow_spec import FlowSpec
 from worker.core.outcome import Outcome
 from worker.core.redelivery import FIRST_ENQUEUED
@@ -19,12 +21,13 @@ from worker.flow.token import Credential, NoToken
 from worker.requester import BusRefused, NoReply
 from worker.servicebus import probe
 from worker.servicebus.connect import Bus
-from worker.settings import Settings
+from worker.settings import Problem, Settings, SettingsInvalid
 
 BUS_SCOPE: Final = "https://servicebus.azure.net/.default"
 PLATFORM_ANSWERS_WITHIN_S: Final = 120.0
 ROUND_TRIP_S: Final = 30.0
 TOO_LATE_MS: Final = 3_600_000
+CLOSING_S: Final = 15.0
 
 
 class Verdict(StrEnum):
@@ -40,9 +43,16 @@ class Finding:
     detail: str
 
 
-async def findings(settings: Settings, *, round_trip: bool) -> AsyncIterator[Finding]:
+async def findings(config: Path | None, *, round_trip: bool) -> AsyncIterator[Finding]:
     """As they come; the cheap ones first. What needs a token waits for the token."""
-    for finding in derived(settings):
+    try:
+        settings = settings_from(config)
+    except SettingsInvalid as invalid:
+        for problem in invalid.problems:
+            yield _refused(problem)
+        return
+    come_to = derived(settings)
+    for finding in come_to:
         yield finding
     async with AsyncExitStack() as stack:
         credential = await stack.enter_async_context(credential_of(settings))
@@ -55,7 +65,7 @@ async def findings(settings: Settings, *, round_trip: bool) -> AsyncIterator[Fin
         reached = await asyncio.gather(*_probes(settings, bus, round_trip=round_trip))
         for finding in reached:
             yield finding
-    if round_trip and all(finding.verdict is not Verdict.FAILED for finding in reached):
+    if round_trip and all(finding.verdict is not Verdict.FAILED for finding in (*come_to, *reached)):
         yield await _round_trip(settings)
 
 
@@ -83,12 +93,20 @@ def derived(settings: Settings) -> list[Finding]:
             found.append(
                 _hint("time-out", f"flow {flow.name} waits {flow.timeout_s:g} s, but Power Automate gives up at 120 s")
             )
+    if worker.grace_s - worker.drain_s < CLOSING_S:
+        left = f"grace_s leaves {worker.grace_s - worker.drain_s:g} s after drain_s"
+        found.append(
+            _hint(
+                "grace",
+                f"{left}, and closing the links may take up to {CLOSING_S:g} s; raise grace_s, or lower drain_s",
+            )
+        )
     if bus.max_delivery_count < 3:
         found.append(
             _hint("deliveries", "callers hear of a failing worker from the third delivery on; allow at least 3")
         )
     if bus.request_sessions:
-        found.append(Finding(name="sessions", verdict=Verdict.FAILED, detail=str(NO_ORDER_YET)))
+        found.append(_refused(NO_ORDER_YET))
     if not bus.reply_queues:
         found.append(_hint("replies", "reply_queues is empty, so every request with a return address is dead-lettered"))
     return found
@@ -120,21 +138,18 @@ def _probes(settings: Settings, bus: Bus, *, round_trip: bool) -> list[Coroutine
     names = settings.servicebus
     sources = dict.fromkeys(lane_sources(settings))
     copies_to = names.request_queue if names.request_topic is None else names.retry_queue
+    copies = [copies_to] if copies_to and settings.worker.redelivery_s else []
     return [
         *(_link(probe.request_source(bus, source)) for source in sources),
         *(_link(probe.sender_link(bus, queue, "send replies")) for queue in names.reply_queues),
         *(_session(bus, queue, is_needed=round_trip) for queue in names.reply_queues),
-        *([_copies(bus, copies_to)] if copies_to and settings.worker.redelivery_s else []),
+        *(_link(probe.sender_link(bus, queue, "send requests for later")) for queue in copies),
     ]
 
 
 async def _link(probing: Coroutine[Any, Any, probe.Finding]) -> Finding:
     seen = await probing
     return Finding(name=seen.name, verdict=Verdict.OK if seen.ok else Verdict.FAILED, detail=seen.detail)
-
-
-async def _copies(bus: Bus, queue: str) -> Finding:
-    return await _link(probe.sender_link(bus, queue, "send requests for later"))
 
 
 async def _session(bus: Bus, queue: str, *, is_needed: bool) -> Finding:
@@ -180,6 +195,10 @@ async def _round_trip(settings: Settings) -> Finding:
 
 def _unseen(_observed: Observed) -> None:
     pass
+
+
+def _refused(problem: Problem) -> Finding:
+    return Finding(name=problem.key, verdict=Verdict.FAILED, detail=str(problem).removeprefix(f"{problem.key}: "))
 
 
 def _ok(name: str, detail: str) -> Finding:

@@ -24,6 +24,7 @@ STATUS: Final = {
     Outcome.REJECTED: 6,
 }
 NO_REPLY: Final = 5
+OPTIONS: Final = {"flow": "--flow", "timeout-s": "--timeout"}  # of properties that the requester writes itself
 
 
 def request(
@@ -127,6 +128,8 @@ def _properties(pairs: list[str]) -> dict[str, str]:
         name, separator, value = pair.partition("=")
         if not name or not separator:
             raise typer.BadParameter(f"expected NAME=VALUE, got {pair!r}", param_hint="--property")
+        if name in OPTIONS:
+            raise typer.BadParameter(f"{name} is set with {OPTIONS[name]}", param_hint="--property")
         found[name] = value
     return found
 

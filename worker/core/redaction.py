@@ -11,9 +11,13 @@ _SECRET = re.compile(
     (?P<name>
         (?:\b|%[0-9A-F]{2})  # the letters of an escaped separator are no part of the name
         (?:
-            (?:SharedAccessKey|AccountKey|client_secret|access_token) (?:\\*["'])? \s* (?:=|:|%3D) \s* (?:\\*["'])?
+            (?:
+                (?:SharedAccessKey|AccountKey|client_secret|access_token|(?P<header>Authorization))
+                (?:\\*["'])? \s* (?:=|:|%3D) \s* (?:\\*["'])?
+                (?(header)Bearer \s+)
+            )
           | sig (?:=|%3D)
-          | Bearer \s+
+          | Bearer \s+ (?=[\w.~+/=-]{16})  # anything shorter is a word about bearers
         )
     )
     (?!\*\*\*)

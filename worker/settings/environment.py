@@ -144,7 +144,7 @@ def _put(tree: dict[str, Any], path: Path, value: Any) -> None:
         empty: Any = [] if not is_last and isinstance(path[index + 1], int) else {}
         if isinstance(part, int):
             if part > len(holder):
-                raise ValueError(f"there are only {len(holder)} items before it; number them from 0 without gaps")
+                raise ValueError(f"expected item {len(holder)} next, got item {part}: number them from 0 without gaps")
             if part == len(holder):
                 holder.append(empty)
         present = holder[part] if isinstance(part, int) else holder.get(part)

@@ -20,7 +20,12 @@ COLOURS: Final = {
     Outcome.EXPIRED: "yellow",
     Outcome.REJECTED: "yellow",
 }
-FULL_WIDTH: Final = 132  # below it, event and run id give way
+MARK, EVENT, HTTP, TRIES, MS, RUN = "", "Dataverse event", "HTTP", "tries", "ms", "run"
+COLUMNS: Final = (MARK, "request", EVENT, "flow", "outcome", HTTP, TRIES, MS, RUN)
+NUMBERS: Final = frozenset({HTTP, TRIES, MS})
+WITH_EVENT: Final = 132  # columns of the terminal
+WITH_HTTP: Final = 108
+SHORT_RUN: Final = 6
 WAITING: Final = Text("…", style="dim")
 
 
@@ -55,41 +60,51 @@ class Screen:
             self.say(_line(seen))
 
     def _table(self) -> Table:
-        is_wide = self._console.width >= FULL_WIDTH
+        """What doesn't fit gives way: first the event, then the HTTP status and all but the end of a run's id."""
+        width = self._console.width
+        left_out = {
+            *({EVENT} if width < WITH_EVENT else ()),
+            *({HTTP} if width < WITH_HTTP else ()),
+        }
+        columns = [column for column in COLUMNS if column not in left_out]
         table = Table(box=None, pad_edge=False, header_style="dim")
-        for name, is_shown in (("", True), ("request", True), ("Dataverse event", is_wide), ("flow", True)):
-            if is_shown:
-                table.add_column(name, no_wrap=True)
-        table.add_column("outcome", no_wrap=True)
-        for name in ("HTTP", "tries", "ms"):
-            table.add_column(name, justify="right")
-        if is_wide:
-            table.add_column("run", no_wrap=True)
+        for column in columns:
+            table.add_column(column, justify="right" if column in NUMBERS else "left", no_wrap=True)
         for question in self.asked:
-            event = [f"{question.message} {question.table}"] if is_wide else []
             seen = self._seen.get(question.title)
-            cells = [WAITING] * 5 if seen is None else _cells(seen)
-            mark = Text(" ") if seen is None else Text("✓", "green") if seen.wrong is None else Text("✗", "red")
-            table.add_row(mark, question.title, *event, question.target, *(cells if is_wide else cells[:-1]))
+            row = {
+                EVENT: Text(f"{question.message} {question.table}"),
+                "request": Text(question.title),
+                "flow": Text(question.target),
+                **({} if seen is None else _cells(seen)),
+            }
+            if width < WITH_HTTP and len(row.get(RUN, WAITING)) > SHORT_RUN:
+                row[RUN] = Text(f"…{row[RUN].plain[-SHORT_RUN:]}", "dim")
+            table.add_row(*(row.get(column, Text(" ") if column == MARK else WAITING) for column in columns))
         return table
 
 
-def _cells(seen: Seen) -> list[Text]:
+def _cells(seen: Seen) -> dict[str, Text]:
+    """By column; a run that isn't there is a dash."""
+    mark = Text("✓", "green") if seen.wrong is None else Text("✗", "red")
+    milliseconds = Text(f"{seen.elapsed_ms:.0f}")
     reply = seen.reply
     if reply is None:
-        return [Text("no reply", "red"), Text(""), Text(""), Text(f"{seen.elapsed_ms:.0f}"), Text("")]
-    return [
-        Text(reply.outcome.value, COLOURS[reply.outcome]),
-        Text(str(reply.http_status or "-")),
-        Text("-" if reply.attempts is None else str(reply.attempts)),
-        Text(f"{seen.elapsed_ms:.0f}"),
-        Text(reply.run_id or "-", "dim"),
-    ]
+        none = Text("-")
+        return {MARK: mark, "outcome": Text("no reply", "red"), HTTP: none, TRIES: none, MS: milliseconds, RUN: none}
+    return {
+        MARK: mark,
+        "outcome": Text(reply.outcome.value, COLOURS[reply.outcome]),
+        HTTP: Text(str(reply.http_status or "-")),
+        TRIES: Text("-" if reply.attempts is None else str(reply.attempts)),
+        MS: milliseconds,
+        RUN: Text(reply.run_id or "-", "dim"),
+    }
 
 
 def _line(seen: Seen) -> str:
-    cells = [cell.plain for cell in _cells(seen)]
-    told = ("outcome", "HTTP", "attempts", "ms", "run")
-    facts = ", ".join(f"{name} {cell}" for name, cell in zip(told, cells, strict=True) if cell)
+    cells = _cells(seen)
+    told = {"outcome": "outcome", HTTP: "HTTP", TRIES: "attempts", MS: "ms", RUN: "run"}
+    facts = ", ".join(f"{name} {cells[column].plain}" for column, name in told.items())
     mark = "ok" if seen.wrong is None else "WRONG"
     return f"{mark:5}  {seen.title} ({seen.event} → {seen.target}): {facts}"

@@ -15,7 +15,7 @@ from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBu
 from worker.core.failures import Misconfigured
 
 TRY_S: Final = 15.0  # one attempt at anything that waits for the broker; without it the SDK's waits are unbounded
-SETTLE_S: Final = 10.0  # until the broker has confirmed a settlement; the SDK's own is 60 s
+SETTLE_S: Final = 5.0  # until the broker has confirmed a settlement; the SDK's own is 60 s, beyond any drain
 CLOSE_S: Final = 4.0  # closing takes up to 1.3 s, and longer only where the peer is silent
 
 # How long a read holds the connection's one lock, and so the grain of a receive's wait. An idle receiver takes 0.4 % of

@@ -1,4 +1,4 @@
-"""The README's commands: the quick start is run as it stands there, the others are held against `--help`."""
+"""The README: its quick start is run as it stands there, other commands and the settings are held against the code."""
 
 import os
 import re
@@ -8,11 +8,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from worker.cli.main import main
+from worker.settings import FlowSettings, RouteSettings, Settings, load
 
 ROOT = Path(__file__).parents[1]
-BLOCKS = re.findall(r"^```sh\n(.+?)\n```$", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```sh\n(.+?)\n```$", README, flags=re.MULTILINE | re.DOTALL)
+LEAST, ALL_SETTINGS = re.findall(r"^```toml\n(.+?)\n```$", README, flags=re.MULTILINE | re.DOTALL)
 DEMO, TESTS = BLOCKS[:2]
 COMMANDS = [line for block in BLOCKS[2:] for line in block.splitlines() if line.startswith("flowbridge ")]
 
@@ -68,3 +72,18 @@ def test_every_command_exists_with_the_options_that_it_is_shown_with(
     assert main([name, "--help"]) == 0
     told = capsys.readouterr().out
     assert [option for option in arguments if option.startswith("--") and option not in told] == []
+
+
+def test_settings_are_shown_with_their_defaults(tmp_path: Path) -> None:
+    (tmp_path / "least.toml").write_text(LEAST)
+    (tmp_path / "all.toml").write_text(ALL_SETTINGS)
+    least, shown = (load(tmp_path / name, {}) for name in ("least.toml", "all.toml"))
+    assert shown.flow_specs() == least.flow_specs()
+    assert shown.model_dump(exclude={"flows", "routes"}) == least.model_dump(exclude={"flows", "routes"})
+
+
+def test_no_setting_is_left_out() -> None:
+    tables = [*(field.default for field in Settings.model_fields.values()), FlowSettings(), RouteSettings().match]
+    tables += [FlowSettings().retry, FlowSettings().breaker]
+    keys = {key for table in tables if isinstance(table, BaseModel) for key in type(table).model_fields}
+    assert {key for key in keys if not re.search(rf"\b{key}\b", ALL_SETTINGS)} == set()

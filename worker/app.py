@@ -26,7 +26,9 @@ from worker.servicebus.redeliveries import RedeliveryOutbox
 from worker.servicebus.replies import ReplyOutbox
 from worker.settings import Problem, Settings, SettingsInvalid
 
-MOST_LANES: Final = 8  # each is a connection; more add no throughput on one core (README, "How many lanes")
+MOST_LANES: Final = (
+    8  # each is a connection; 4 keep one core busy, 8 leave room for slow settlements (README, "Measured")
+)
 _EXPECTED: Final = frozenset({Outcome.ANSWERED, Outcome.REFUSED, Outcome.EXPIRED, Outcome.REJECTED})
 
 NO_ORDER_YET: Final = Problem(
@@ -90,11 +92,9 @@ async def assembled(settings: Settings, *, observe: Callable[[Observed], None] |
         client = await stack.enter_async_context(FlowClient(flows.values(), credential))
         bus = await stack.enter_async_context(Bus(bus_options(settings, credential)))
         replies = await stack.enter_async_context(ReplyOutbox(bus, queues=settings.servicebus.reply_queues))
-        redelivery_queue = _redelivery_queue(settings)
+        copies_to = redelivery_queue(settings)
         redeliveries = (
-            None
-            if redelivery_queue is None
-            else await stack.enter_async_context(RedeliveryOutbox(bus, queue=redelivery_queue))
+            None if copies_to is None else await stack.enter_async_context(RedeliveryOutbox(bus, queue=copies_to))
         )
         stack.callback(replies.stop)  # closing takes a second: both outboxes at once
         bridge = Bridge(
@@ -184,7 +184,7 @@ def credential_of(settings: Settings) -> Credential:
     return Credential(IdentitySpec(kind=identity.kind, client_id=identity.client_id, cloud=identity.cloud))
 
 
-def _redelivery_queue(settings: Settings) -> str | None:
+def redelivery_queue(settings: Settings) -> str | None:
     """Copies never go to a topic: its other subscriptions would get them too. None: nowhere."""
     servicebus = settings.servicebus
     return servicebus.request_queue if servicebus.request_topic is None else servicebus.retry_queue

@@ -1,4 +1,4 @@
-"""The laws of contract section 7, each shown over the wire."""
+"""What the bridge keeps to whatever happens, each law shown over the wire."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""Each outcome of contract section 6, from a sender's message to the caller's session."""
+"""Each outcome, from a sender's message to the caller's session."""
 
 import json
 import socket

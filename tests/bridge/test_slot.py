@@ -1,4 +1,4 @@
-"""Our own defect never dead-letters a message (law 8)."""
+"""Our own defect never dead-letters a message."""
 
 import asyncio
 from collections.abc import MutableMapping

@@ -3,7 +3,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from worker.core.breaker import OPEN_GROWTH_LIMIT, Breaker, Circuit, OpenUntil, Permit, ProbeUnderWay
+from worker.core.breaker import MOST_DOUBLINGS, Breaker, Circuit, OpenUntil, Permit, ProbeUnderWay
 from worker.core.flow_spec import BreakerSpec
 from worker.core.response import Sign
 
@@ -179,7 +179,7 @@ class BreakerLife(RuleBasedStateMachine):
     def every_opening_ends(self) -> None:
         reopens_at = self.breaker.reopens_at(self.now)
         if reopens_at is not None:
-            assert self.now < reopens_at <= self.now + OPEN_GROWTH_LIMIT * self.spec.open_s
+            assert self.now < reopens_at <= self.now + 2**MOST_DOUBLINGS * self.spec.open_s
 
     @invariant()
     def a_refusal_always_has_somebody_to_end_it(self) -> None:

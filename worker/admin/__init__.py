@@ -1,1 +1,1 @@
-"""The worker's own HTTP surface: probes and status. It reads facts that others offer; nobody calls it."""
+"""The worker's own HTTP surface: probes and status. It reads facts that others offer; the bridge never calls it."""

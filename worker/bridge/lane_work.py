@@ -218,7 +218,8 @@ class LaneWork:
     async def _pause(self, failure: BusFailure) -> None:
         """Full jitter; what ended is given up as its lock runs out meanwhile, and all of it ends the pause."""
         longest_s = _LONGEST_PAUSE_MISCONFIGURED_S if isinstance(failure, Misconfigured) else _LONGEST_PAUSE_S
-        until = _now() + random.uniform(0.1, min(longest_s, _FIRST_PAUSE_S * 2.0 ** min(self._failures, 10)))  # noqa: S311
+        bound_s = min(longest_s, _FIRST_PAUSE_S * 2.0 ** min(self._failures, 10))
+        until = _now() + random.uniform(0.1, bound_s)  # noqa: S311 - jitter
         while _now() < until and not self._is_done:
             await self._sleep(until - _now())
             for slot in [slot for slot in self._ended if slot.locked_until <= _now()]:
@@ -235,7 +236,7 @@ class LaneWork:
 
 
 def _settlement_of(slot: Slot) -> Settlement:
-    assert slot.settlement is not None  # noqa: S101  (only what has ended is settled)
+    assert slot.settlement is not None  # noqa: S101 - only what has ended is settled
     return slot.settlement
 
 

@@ -13,7 +13,7 @@ class Observed:
     `outcome` is None for a delivery given back unanswered; `defect` then names our own error, if that was why.
     """
 
-    request_id: str | None
+    request_id: str
     correlation_id: str | None
     sequence_number: int
     delivery_count: int

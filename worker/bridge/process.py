@@ -106,7 +106,7 @@ class Passage:
         return await self._end(outcome, destination)
 
     async def answer_after_defect(self) -> None:
-        """From the third delivery on the caller hears that we failed it, as long as nobody has answered it (law 8)."""
+        """From the third delivery on the caller hears that we failed it, as long as nobody has answered it."""
         if self.delivery.delivery_count < 2 or self.is_replied or not isinstance(self.destination, ReturnAddress):
             return
         detail = "The bridge failed on this request repeatedly; its operator finds the reason in the log."
@@ -133,7 +133,7 @@ class Passage:
         return await self._attempt(call)
 
     async def _attempt(self, call: Call) -> FlowOutcome | Abandon | LeaveLocked:
-        """From the first attempt on, a flow that isn't idempotent is never called again for this delivery (law 4)."""
+        """From the first attempt on, a flow that isn't idempotent is never called again for this delivery."""
         must_not_repeat = not call.flow.idempotent
         started = _now()
         flow_call = self.bridge.flows.start(call)
@@ -214,7 +214,7 @@ class Passage:
             tries=0 if self.request is None else self.request.delivery_attempt,
             deadline=self.deadline,
             now=now,
-            draw=random.random(),  # noqa: S311  (jitter)
+            draw=random.random(),  # noqa: S311 - jitter
         )
         if isinstance(copy, NoFurtherTry):
             return dead_letter(later.outcome, because=copy.why)

@@ -35,10 +35,10 @@ class Slot:
         return self.passage.delivery
 
     async def work(self) -> None:
-        """Never raises but for cancellation: our own defect ends as an abandoned message (law 8)."""
+        """Never raises but for cancellation: our own defect ends as an abandoned message."""
         try:
             self.settlement = await self.passage.process()
-        except Exception as defect:  # noqa: BLE001  (whatever it is, the request must end)
+        except Exception as defect:  # noqa: BLE001 - whatever it is, the request must end
             self.defect = f"{type(defect).__name__}: {defect}"
             _log.exception(
                 "bridge_defect",
@@ -63,7 +63,7 @@ class Slot:
             await self.passage.answer_after_defect()
         except CutShort:
             raise
-        except Exception:  # noqa: BLE001  (likely the same defect again; the message goes back all the same)
+        except Exception:  # noqa: BLE001 - likely the same defect again; the message goes back all the same
             _log.exception("bridge_defect_untold", sequence_number=self.delivery.sequence_number)
 
     def observed(self, settled: Settled, now: float) -> Observed:

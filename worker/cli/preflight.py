@@ -10,7 +10,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from worker.app import NO_ORDER_YET, Stop, assembled, bus_options, credential_of, drained, lane_sources
+from worker.app import (
+    NO_ORDER_YET,
+    Stop,
+    assembled,
+    bus_options,
+    credential_of,
+    drained,
+    lane_sources,
+    redelivery_queue,
+)
 from worker.bridge.observed import Observed
 from worker.cli.caller import requester_of
 from worker.cli.options import settings_from
@@ -137,13 +146,12 @@ async def _token(credential: Credential, scope: str) -> Finding:
 def _probes(settings: Settings, bus: Bus, *, round_trip: bool) -> list[Coroutine[Any, Any, Finding]]:
     names = settings.servicebus
     sources = dict.fromkeys(lane_sources(settings))
-    copies_to = names.request_queue if names.request_topic is None else names.retry_queue
-    copies = [copies_to] if copies_to and settings.worker.redelivery_s else []
+    copies_to = redelivery_queue(settings)
     return [
         *(_link(probe.request_source(bus, source)) for source in sources),
         *(_link(probe.sender_link(bus, queue, "send replies")) for queue in names.reply_queues),
         *(_session(bus, queue, is_needed=round_trip) for queue in names.reply_queues),
-        *(_link(probe.sender_link(bus, queue, "send requests for later")) for queue in copies),
+        *(_link(probe.sender_link(bus, queue, "send requests for later")) for queue in [copies_to] if queue),
     ]
 
 

@@ -3,8 +3,7 @@
 import base64
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Final
-from uuid import uuid4
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import orjson
 import typer
@@ -14,6 +13,9 @@ from worker.cli.options import AsJson, Config, in_loop, settings_from
 from worker.core.outcome import Outcome
 from worker.core.redaction import redact
 from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.requester import TypedReply
 
 STATUS: Final = {
     Outcome.ANSWERED: 0,
@@ -57,16 +59,14 @@ def request(
         "timeout_s": _positive(timeout),
     }
     settings = settings_from(config, needs_flows=False)
-    if settings.servicebus.request_sessions:
-        arguments["session_id"] = str(uuid4())
     raise typer.Exit(in_loop(_ask(settings, reply_queue, arguments, as_json=as_json)))
 
 
 async def _ask(settings: Settings, reply_queue: str | None, arguments: dict[str, Any], *, as_json: bool) -> int:
     from worker.cli.caller import requester_of
-    from worker.requester import BusRefused, NoReply, TypedReply
+    from worker.requester import BusRefused, NoReply
 
-    reply: TypedReply | None = None
+    reply = None
     async with requester_of(settings, reply_queue=reply_queue) as requester:
         try:
             reply = await requester.request(**arguments)
@@ -85,7 +85,7 @@ async def _ask(settings: Settings, reply_queue: str | None, arguments: dict[str,
     return NO_REPLY if reply is None else STATUS[reply.outcome]
 
 
-def _outcome_line(reply: Any) -> str:
+def _outcome_line(reply: "TypedReply") -> str:
     told = [
         reply.outcome.value,
         None if reply.http_status is None else f"HTTP {reply.http_status}",
@@ -98,7 +98,7 @@ def _outcome_line(reply: Any) -> str:
     return " · ".join(part for part in told if part)
 
 
-def _facts(reply: Any, request_id: str) -> dict[str, Any]:
+def _facts(reply: "TypedReply | None", request_id: str) -> dict[str, Any]:
     """`correlation_id` is the reply message's own: the id of the request. All else is null without a reply."""
     names = ("outcome", "http_status", "attempts", "elapsed_ms", "run_id", "content_type")
     facts: dict[str, Any] = {name: getattr(reply, name, None) for name in names}

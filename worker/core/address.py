@@ -1,4 +1,4 @@
-"""Return Address: where an answer may go (contract, sections 4 and 7.3)."""
+"""Return Address: where an answer may go."""
 
 from urllib.parse import unquote, urlsplit
 
@@ -7,6 +7,7 @@ from worker.core.outcome import Reason, Rejected
 from worker.core.request import Destination, OneWay, ReturnAddress
 
 MAX_SESSION_ID_CHARS = 128  # Service Bus's own limit
+_SHOWN_CHARS = 200
 _URL_SCHEMES = frozenset({"sb", "amqp", "amqps"})
 
 
@@ -58,8 +59,8 @@ def _queue_name(reply_to: str, namespace_host: str) -> str | None:
     return unquote(url.path).strip("/")
 
 
-def _shown(reply_to: str | None, limit: int = 200) -> str:
+def _shown(reply_to: str | None) -> str:
     """Quoted and cut, without the query: it is a stranger's text."""
     if reply_to is None:
         return "absent"
-    return repr(reply_to.split("?", 1)[0][:limit])
+    return repr(reply_to.split("?", 1)[0][:_SHOWN_CHARS])

@@ -9,7 +9,7 @@ from worker.core.flow_spec import BreakerSpec
 from worker.core.response import Sign
 
 BUCKETS: Final = 10
-OPEN_GROWTH_LIMIT: Final = 8  # the open time doubles with every failed probe, up to this many times `open_s`
+MOST_DOUBLINGS: Final = 3  # of the open time, one with every failed probe in a row
 
 
 class Circuit(StrEnum):
@@ -171,7 +171,7 @@ class Breaker:
         )
 
     def _open(self, now: float) -> None:
-        growth = min(2 ** min(self._openings_in_a_row, BUCKETS), OPEN_GROWTH_LIMIT)
+        growth = 2 ** min(self._openings_in_a_row, MOST_DOUBLINGS)
         self._openings_in_a_row += 1
         self._enter(_Open(now + self._spec.open_s * growth))
 

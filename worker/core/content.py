@@ -1,4 +1,4 @@
-"""The body and content type that a flow is called with (contract, section 5)."""
+"""The body and content type that a flow is called with."""
 
 import orjson
 

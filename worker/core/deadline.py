@@ -1,4 +1,4 @@
-"""Message Expiration: how long a request may take in all (contract, section 4)."""
+"""Message Expiration: how long a request may take in all."""
 
 from worker.core.delivery import Delivery
 from worker.core.outcome import Expired

@@ -1,4 +1,4 @@
-"""Step two of the pipeline: what a delivery asks for (contract, section 4)."""
+"""Step two of the pipeline: what a delivery asks for."""
 
 import math
 import re
@@ -10,7 +10,10 @@ from worker.core.delivery import Delivery, PropertyValue
 from worker.core.outcome import Reason, Rejected
 from worker.core.request import EventFacts, Request
 
-TRACE_PROPERTIES = ("traceparent", "tracestate", "Diagnostic-Id")
+REQUEST_ID = "request-id"  # of a copy: the first message id
+DELIVERY_ATTEMPT = "delivery-attempt"  # of a copy: scheduled redeliveries so far
+
+_TRACE_PROPERTIES = ("traceparent", "tracestate", "Diagnostic-Id")
 
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _DECIMAL = re.compile(r"(?:[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15})")
@@ -35,7 +38,7 @@ def request_id_of(delivery: Delivery) -> str:
     A message without any id gets one from its place in the queue, which a redelivery doesn't change.
     """
     return (
-        text_of(delivery.properties.get("request-id"))
+        text_of(delivery.properties.get(REQUEST_ID))
         or delivery.message_id
         or f"unnamed-{delivery.enqueued_time_ms}-{delivery.sequence_number}"
     )
@@ -74,7 +77,7 @@ def _request(delivery: Delivery) -> Request:
         timeout_s=_seconds(properties, "timeout-s"),
         reply_ttl_s=_seconds(properties, "reply-ttl-s"),
         trace=_trace(properties),
-        delivery_attempt=_count(properties, "delivery-attempt"),
+        delivery_attempt=_count(properties, DELIVERY_ATTEMPT),
     )
 
 
@@ -140,7 +143,7 @@ def _trace(properties: Mapping[str, PropertyValue]) -> dict[str, str]:
 
     Older Azure senders carry the trace parent as Diagnostic-Id alone.
     """
-    texts = ((name, properties.get(name)) for name in TRACE_PROPERTIES)
+    texts = ((name, properties.get(name)) for name in _TRACE_PROPERTIES)
     trace = {
         name: text for name, text in texts if isinstance(text, str) and text and text.isascii() and text.isprintable()
     }

@@ -1,4 +1,4 @@
-"""How a request can end for its caller (contract, section 6)."""
+"""How a request can end for its caller."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from worker.core.delivery import Delivery
-from worker.core.outcome import Answered, Indeterminate, Refused, RequestOutcome
+from worker.core.outcome import Answered, Indeterminate, Reason, Refused, RequestOutcome
 from worker.core.settlement import Settlement
 
 _Key: TypeAlias = tuple[int, str | None]
@@ -97,9 +97,9 @@ def _without_large_body(outcome: RequestOutcome, limit_bytes: int) -> RequestOut
     if not isinstance(outcome, Answered | Refused) or _body_bytes(outcome) <= limit_bytes:
         return outcome
     return Indeterminate(
-        detail="The flow answered once, but the lock was lost and the answer was too large to keep.",
+        detail="The flow answered an earlier delivery of this request, but its answer was too large to keep.",
         http_status=outcome.http_status,
         run_id=outcome.run_id,
         attempts=outcome.attempts,
-        code="TooLarge",
+        code=Reason.TOO_LARGE.value,
     )

@@ -1,15 +1,13 @@
-"""Copies of a one-way request that wait on the queue for their next try (contract, sections 4 and 7.6)."""
+"""Copies of a one-way request that wait on the queue for their next try."""
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from worker.core.decode import request_id_of
+from worker.core.decode import DELIVERY_ATTEMPT, REQUEST_ID, request_id_of
 from worker.core.delivery import Delivery, PropertyValue
 from worker.core.outcome import Indeterminate, Unavailable
 
-REQUEST_ID = "request-id"
-DELIVERY_ATTEMPT = "delivery-attempt"
 FIRST_ENQUEUED = "first-enqueued"  # epoch milliseconds, the broker's clock
 _LEAST_WAIT_S = 1.0  # for an open circuit
 

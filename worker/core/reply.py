@@ -1,4 +1,4 @@
-"""The answer as it goes to the reply queue (contract, section 6)."""
+"""The answer as it goes to the reply queue."""
 
 import hashlib
 import json

@@ -53,7 +53,7 @@ class Request:
     flow_name: str | None
     timeout_s: float | None
     reply_ttl_s: float | None
-    trace: Mapping[str, str]  # traceparent and tracestate, where ASCII
+    trace: Mapping[str, str]  # traceparent and tracestate, where printable ASCII
     delivery_attempt: int  # earlier scheduled redeliveries
 
 

@@ -5,11 +5,10 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
-from worker.core.outcome import Answered, FlowBody, Indeterminate, Refused, Unavailable
+from worker.core.outcome import Answered, FlowBody, Indeterminate, Reason, Refused, Unavailable
 from worker.core.redaction import redact
 
 NO_RESPONSE: Final = "NoResponse"  # the run ended without reaching its Response action
-TOO_LARGE: Final = "TooLarge"
 # Credentials or the allow-list are wrong: no new token helps.
 REFUSED_CREDENTIALS: Final = frozenset({"DirectApiAuthorizationRequired", "OAuthAccessPolicyNotFound"})
 # An error body is small; what is longer is somebody else's page.
@@ -186,7 +185,7 @@ def _broken(response: Response, flaw: Flaw, attempts: int) -> Ended:
         attempts=attempts,
         http_status=response.status,
         run_id=response.run_id,
-        code=TOO_LARGE if too_large else None,
+        code=Reason.TOO_LARGE.value if too_large else None,
     )
     return Ended(
         outcome=indeterminate,

@@ -1,4 +1,4 @@
-"""What becomes of a request once its outcome is known (contract, section 6, last paragraph)."""
+"""What becomes of a request once its outcome is known."""
 
 from dataclasses import dataclass
 from typing import assert_never

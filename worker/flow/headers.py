@@ -1,4 +1,4 @@
-"""The headers of a call (contract, section 5)."""
+"""The headers of a call."""
 
 import string
 from typing import Final

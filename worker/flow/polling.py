@@ -1,4 +1,4 @@
-"""Fetching the answer that a 202 promised at its Location (contract, section 5)."""
+"""Fetching the answer that a 202 promised at its Location."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -96,8 +96,8 @@ class Credential:
         self,
         *scopes: str,
         claims: str | None = None,  # noqa: ARG002 - azure-core's signature; no server of ours asks for claims
-        tenant_id: str | None = None,  # noqa: ARG002
-        enable_cae: bool = False,  # noqa: ARG002
+        tenant_id: str | None = None,  # noqa: ARG002 - likewise
+        enable_cae: bool = False,  # noqa: ARG002 - likewise
         **_: object,
     ) -> AccessToken:
         """Raises `NoToken`, after `WAIT_LIMIT_S` at the latest."""

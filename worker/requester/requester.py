@@ -101,14 +101,12 @@ class Requester:
         correlation_id: str | None = None,
         message_id: str | None = None,
         subject: str | None = None,
-        session_id: str | None = None,
     ) -> TypedReply:
         """Send one request and await its answer.
 
         `body`: a mapping is sent as JSON. `flow`: the flow's name, where no route decides. `timeout_s`: how long to
         wait, and how long the bridge may try. `idempotency_key`: repeat it when asking again, under a new `message_id`.
-        `correlation_id`: the caller's own conversation id. `session_id`: only for a request queue that requires
-        sessions; requests of one session are worked on in order.
+        `correlation_id`: the caller's own conversation id.
 
         Raises `NoReply` when `timeout_s` passes, `BusRefused` at once where waiting can't help, and `ValueError` for
         arguments that can't be sent.
@@ -128,7 +126,6 @@ class Requester:
             properties={**(properties or {}), **_own_properties(timeout_s, flow, idempotency_key)},
             content_type=content_type,
             correlation_id=correlation_id,
-            session_id=session_id,
             subject=subject,
             reply_to=self._reply_queue,
             reply_to_session_id=self._session_id,

@@ -1,4 +1,4 @@
-"""An answer as its caller sees it (contract, section 6)."""
+"""An answer as its caller sees it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
-"""A lane: one receiver of the request queue. It alternates between receiving and settling and never does both at once,
+"""A lane: one receiver of the request queue, which never receives and settles at once.
 
-because the SDK's reads and writes share one lock per connection: settling while receiving takes 190 ms, not 1.
+The SDK's reads and writes share one lock per connection: settling while receiving takes 190 ms, not 1.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 `model` holds the keys, their types and defaults; `rules` what one value says about another; `source` and `environment`
 bring the values together; `problems` tells a person what is wrong, all of it at once. Only `app` and `cli` see
-settings: everyone else gets its slice, as values of the core.
+settings: everyone else gets its slice, as values of `core` or of the adapter it is for.
 """
 
 from worker.settings.model import (

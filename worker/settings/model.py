@@ -1,4 +1,4 @@
-"""The keys, their types and defaults, as contract section 3 has them."""
+"""The keys, their types and defaults. What one value says about another is in `rules`."""
 
 from typing import Annotated, Any, Literal
 

@@ -40,8 +40,6 @@ def write_sample(
     *,
     at: datetime,
     new_id: Callable[[], UUID],
-    stage: int = 40,
-    mode: int = 0,
 ) -> bytes:
     """A synchronous step's context after Create or Update of one row; `new_id` is asked for every id in it."""
     row, user, operation = new_id(), str(new_id()), str(new_id())
@@ -71,7 +69,7 @@ def write_sample(
         "IsOfflinePlayback": False,
         "IsolationMode": 1,
         "MessageName": message,
-        "Mode": mode,
+        "Mode": 0,  # synchronous
         "OperationCreatedOn": write_date(at),
         "OperationId": operation,
         "OrganizationId": str(new_id()),
@@ -86,7 +84,7 @@ def write_sample(
         "RequestId": operation,
         "SecondaryEntityName": "none",
         "SharedVariables": [],
-        "Stage": stage,
+        "Stage": 40,  # after the operation, in its transaction
         "UserAzureActiveDirectoryObjectId": str(new_id()),
         "UserId": user,
     }

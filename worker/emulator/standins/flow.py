@@ -63,13 +63,11 @@ class FlowStandIn:
     `IdentityStandIn` for `audience`, unless the URL carries `sig=` (then a token is refused) or `audience` is None.
     """
 
-    def __init__(
-        self, *, audience: str | None = PUBLIC_AUDIENCE, port: int = 0, ssl_context: ssl.SSLContext | None = None
-    ) -> None:
+    def __init__(self, *, audience: str | None = PUBLIC_AUDIENCE, ssl_context: ssl.SSLContext | None = None) -> None:
         app = web.Application(client_max_size=MESSAGE_LIMIT_BYTES)
         app.router.add_route("*", "/workflows/{workflow}/triggers/manual/paths/invoke", self._invoke)
         app.router.add_get("/workflows/{workflow}/operations/{operation}", self._poll)
-        self._server = Loopback(app, port=port, ssl_context=ssl_context)
+        self._server = Loopback(app, ssl_context=ssl_context)
         self._audience = audience
         self._scripts: dict[str, list[Behaviour]] = {}
         self._operations: dict[str, _Operation] = {}

@@ -64,10 +64,10 @@ class TokenRequest:
 class IdentityStandIn:
     """Does each of its script in turn; the last one stays. `requests` holds everything that was asked."""
 
-    def __init__(self, *, port: int = 0) -> None:
+    def __init__(self) -> None:
         app = web.Application()
         app.router.add_get(TOKEN_PATH, self._token)
-        self._server = Loopback(app, port=port)
+        self._server = Loopback(app)
         self._script: list[TokenBehaviour] = [Issue()]
         self._serial = itertools.count(1)
         self.requests: Recorded[TokenRequest] = Recorded()

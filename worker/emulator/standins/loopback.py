@@ -1,4 +1,4 @@
-"""An aiohttp server on a port of 127.0.0.1, from `async with` to its end."""
+"""An aiohttp server on a free port of 127.0.0.1, from `async with` to its end."""
 
 import ssl
 from types import TracebackType
@@ -11,15 +11,14 @@ SHUTDOWN_S: Final = 0.1
 
 
 class Loopback:
-    def __init__(self, app: web.Application, *, port: int = 0, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, app: web.Application, *, ssl_context: ssl.SSLContext | None = None) -> None:
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S)
-        self._wanted_port = port
         self._ssl_context = ssl_context
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, "127.0.0.1", self._wanted_port, ssl_context=self._ssl_context).start()
+            await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._ssl_context).start()
         except BaseException:
             await self._runner.cleanup()
             raise

@@ -26,9 +26,8 @@ from worker.servicebus.redeliveries import RedeliveryOutbox
 from worker.servicebus.replies import ReplyOutbox
 from worker.settings import Problem, Settings, SettingsInvalid
 
-MOST_LANES: Final = (
-    8  # each is a connection; 4 keep one core busy, 8 leave room for slow settlements (README, "Measured")
-)
+# Each is a connection. Four keep one core busy, eight leave room for slow settlements (README, "Measured").
+MOST_LANES: Final = 8
 _EXPECTED: Final = frozenset({Outcome.ANSWERED, Outcome.REFUSED, Outcome.EXPIRED, Outcome.REJECTED})
 
 NO_ORDER_YET: Final = Problem(

@@ -8,8 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import Final, Self, assert_never
+from typing import Final, assert_never
 
 from aiohttp import web
 
@@ -56,7 +55,7 @@ class _Operation:
     retry_after: str | None
 
 
-class FlowStandIn:
+class FlowStandIn(Loopback):
     """One trigger per scripted workflow; others answer 404 WorkflowNotFound.
 
     Each call does the next behaviour of its workflow's script; the last one stays. A trigger wants a bearer token of
@@ -67,7 +66,7 @@ class FlowStandIn:
         app = web.Application(client_max_size=MESSAGE_LIMIT_BYTES)
         app.router.add_route("*", "/workflows/{workflow}/triggers/manual/paths/invoke", self._invoke)
         app.router.add_get("/workflows/{workflow}/operations/{operation}", self._poll)
-        self._server = Loopback(app, ssl_context=ssl_context)
+        super().__init__(app, ssl_context=ssl_context)
         self._audience = audience
         self._scripts: dict[str, list[Behaviour]] = {}
         self._operations: dict[str, _Operation] = {}
@@ -76,23 +75,6 @@ class FlowStandIn:
         self._peak_in_flight: Counter[str] = Counter()
         self.calls: Recorded[ReceivedCall] = Recorded()
         self.polls: Recorded[ReceivedCall] = Recorded()
-
-    async def __aenter__(self) -> Self:
-        await self._server.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._server.__aexit__(kind, error, trace)
-
-    @property
-    def port(self) -> int:
-        return self._server.port
-
-    @property
-    def url(self) -> str:
-        return self._server.url
 
     def script(self, workflow: str, *behaviours: Behaviour) -> None:
         self._scripts[workflow] = list(behaviours) or [Echo()]

@@ -9,8 +9,7 @@ import itertools
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Final, Self, TypeAlias, assert_never
+from typing import Final, TypeAlias, assert_never
 
 from aiohttp import web
 
@@ -61,33 +60,16 @@ class TokenRequest:
     headers: Mapping[str, str]  # names in lower case
 
 
-class IdentityStandIn:
+class IdentityStandIn(Loopback):
     """Does each of its script in turn; the last one stays. `requests` holds everything that was asked."""
 
     def __init__(self) -> None:
         app = web.Application()
         app.router.add_get(TOKEN_PATH, self._token)
-        self._server = Loopback(app)
+        super().__init__(app)
         self._script: list[TokenBehaviour] = [Issue()]
         self._serial = itertools.count(1)
         self.requests: Recorded[TokenRequest] = Recorded()
-
-    async def __aenter__(self) -> Self:
-        await self._server.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._server.__aexit__(kind, error, trace)
-
-    @property
-    def port(self) -> int:
-        return self._server.port
-
-    @property
-    def url(self) -> str:
-        return self._server.url
 
     def script(self, *behaviours: TokenBehaviour) -> None:
         self._script = list(behaviours) or [Issue()]

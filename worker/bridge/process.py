@@ -23,6 +23,7 @@ from worker.core.outcome import (
     Rejected,
     RequestOutcome,
     Unavailable,
+    too_large,
 )
 from worker.core.recall import Recall
 from worker.core.redelivery import NoFurtherTry, RedeliverySpec, first_enqueued_at, plan_copy
@@ -185,7 +186,8 @@ class Passage:
     async def _reply(self, outcome: RequestOutcome, to: ReturnAddress) -> Undelivered | None:
         undelivered = await self._publish(outcome, to)
         if undelivered is not None and undelivered.is_too_large and isinstance(outcome, Answered | Refused):
-            self.outcome = _too_large(outcome, to)
+            detail = f"The flow answered, but the answer is larger than a message on {to.queue!r} may be."
+            self.outcome = too_large(outcome, detail)
             undelivered = await self._publish(self.outcome, to)
         self.is_replied = undelivered is None
         return undelivered
@@ -228,7 +230,7 @@ class Passage:
 
 
 def _route(request: Request, spec: BridgeSpec) -> FlowSpec | Rejected:
-    name = choose(spec.routes, tuple(spec.flows), request)
+    name = choose(spec.routes, spec.flows, request)
     if isinstance(name, Rejected):
         return name
     flow = spec.flows[name]
@@ -259,16 +261,6 @@ def _call_of(request: Request, flow: FlowSpec, until: float | None) -> Call | Re
 
 def _may_have_run(outcome: RequestOutcome) -> bool:
     return isinstance(outcome, Answered | Refused | Indeterminate)
-
-
-def _too_large(outcome: Answered | Refused, to: ReturnAddress) -> Indeterminate:
-    return Indeterminate(
-        detail=f"The flow answered, but the answer is larger than a message on {to.queue!r} may be.",
-        http_status=outcome.http_status,
-        run_id=outcome.run_id,
-        code=Reason.TOO_LARGE.value,
-        attempts=outcome.attempts,
-    )
 
 
 def _now() -> float:

@@ -101,5 +101,16 @@ class Rejected:
     attempts: int = 0
 
 
+def too_large(answer: Answered | Refused, detail: str) -> Indeterminate:
+    """What is left of an answer that can't be passed on or kept; `detail` says why."""
+    return Indeterminate(
+        detail=detail,
+        attempts=answer.attempts,
+        http_status=answer.http_status,
+        run_id=answer.run_id,
+        code=Reason.TOO_LARGE.value,
+    )
+
+
 FlowOutcome: TypeAlias = Answered | Refused | Unavailable | Indeterminate | Expired
 RequestOutcome: TypeAlias = FlowOutcome | Rejected

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from worker.core.delivery import Delivery
-from worker.core.outcome import Answered, Indeterminate, Reason, Refused, RequestOutcome
+from worker.core.outcome import Answered, Refused, RequestOutcome, too_large
 from worker.core.settlement import Settlement
 
 _Key: TypeAlias = tuple[int, str | None]
@@ -96,10 +96,5 @@ def _body_bytes(outcome: RequestOutcome) -> int:
 def _without_large_body(outcome: RequestOutcome, limit_bytes: int) -> RequestOutcome:
     if not isinstance(outcome, Answered | Refused) or _body_bytes(outcome) <= limit_bytes:
         return outcome
-    return Indeterminate(
-        detail="The flow answered an earlier delivery of this request, but its answer was too large to keep.",
-        http_status=outcome.http_status,
-        run_id=outcome.run_id,
-        attempts=outcome.attempts,
-        code=Reason.TOO_LARGE.value,
-    )
+    detail = "The flow answered an earlier delivery of this request, but its answer was too large to keep."
+    return too_large(outcome, detail)

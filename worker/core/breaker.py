@@ -16,11 +16,12 @@ class Circuit(StrEnum):
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half-open"
+    ISOLATED = "isolated"
 
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """The right to make one call, to be recorded once or given back. Void once the circuit has changed."""
+    """The right to make one call, to be recorded or given back. Void once the circuit has changed or was reset."""
 
     epoch: int
     serial: int
@@ -36,7 +37,12 @@ class ProbeUnderWay:
     """Half-open, all probes out: their end decides."""
 
 
-Refusal: TypeAlias = OpenUntil | ProbeUnderWay
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Isolated:
+    """Kept open by hand: no time and no call ends it."""
+
+
+Refusal: TypeAlias = OpenUntil | ProbeUnderWay | Isolated
 
 
 @dataclass(slots=True)
@@ -52,7 +58,7 @@ class _Tally:
 
 
 class _Window:
-    """Calls of the last `window_s`, counted when they end."""
+    """Calls of the last `window_s`, counted when they end; whole buckets leave, so some stay a tenth longer."""
 
     def __init__(self, window_s: float) -> None:
         self._bucket_s = window_s / BUCKETS
@@ -84,8 +90,16 @@ class _Open:
 
 @dataclass(slots=True)
 class _HalfOpen:
-    probes_out: set[Permit] = field(default_factory=set)
-    successes: int = 0
+    probes: set[Permit] = field(default_factory=set)  # never more than the spec's: those given back are gone
+    succeeded: set[Permit] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class _Isolated:
+    pass
+
+
+_State: TypeAlias = _Closed | _Open | _HalfOpen | _Isolated
 
 
 class Breaker:
@@ -93,7 +107,7 @@ class Breaker:
 
     def __init__(self, spec: BreakerSpec) -> None:
         self._spec = spec
-        self._state: _Closed | _Open | _HalfOpen = _Closed(spec)
+        self._state: _State = _Closed(spec)
         self._epoch = 0
         self._permits = 0
         self._openings_in_a_row = 0
@@ -107,10 +121,12 @@ class Breaker:
                 return Circuit.OPEN
             case _HalfOpen():
                 return Circuit.HALF_OPEN
+            case _Isolated():
+                return Circuit.ISOLATED
         assert_never(self._state)
 
     def reopens_at(self, now: float) -> float | None:
-        """When calls may be made again; None unless the circuit is open."""
+        """When calls may be made again; None unless the circuit is open, and not by hand."""
         self._advance(now)
         return self._state.until if isinstance(self._state, _Open) else None
 
@@ -122,9 +138,10 @@ class Breaker:
                 return None
             case _Open(until=until):
                 return OpenUntil(at=until)
-            case _HalfOpen() as half_open:
-                is_free = len(half_open.probes_out) + half_open.successes < self._spec.probes
-                return None if is_free else ProbeUnderWay()
+            case _HalfOpen(probes=probes):
+                return None if len(probes) < self._spec.probes else ProbeUnderWay()
+            case _Isolated():
+                return Isolated()
         assert_never(self._state)
 
     def admit(self, now: float) -> Permit | Refusal:
@@ -134,7 +151,7 @@ class Breaker:
         self._permits += 1
         permit = Permit(self._epoch, self._permits)
         if isinstance(self._state, _HalfOpen):
-            self._state.probes_out.add(permit)
+            self._state.probes.add(permit)
         return permit
 
     def record(self, permit: Permit, sign: Sign, *, took_s: float, now: float) -> None:
@@ -147,27 +164,42 @@ class Breaker:
                 if self._speaks_against(window.count(now, is_failure=is_failure, is_slow=is_slow)):
                     self._open(now)
             case _HalfOpen() as half_open:
-                half_open.probes_out.discard(permit)
-                half_open.successes += 1
-                if is_failure or is_slow:
-                    self._open(now)
-                elif half_open.successes >= self._spec.probes:
-                    self._enter(_Closed(self._spec))
-                    self._openings_in_a_row = 0
-            case _Open():
-                pass  # unreachable: opening voids every permit
+                self._judge_probe(half_open, permit, is_good=not is_failure and not is_slow, now=now)
+            case _Open() | _Isolated():
+                pass  # unreachable: entering them voids every permit
             case _:
                 assert_never(self._state)
 
     def give_back(self, permit: Permit) -> None:
         """The call ended without a word about the flow. Nothing happens to a permit that was recorded."""
-        if isinstance(self._state, _HalfOpen):
-            self._state.probes_out.discard(permit)
+        if isinstance(self._state, _HalfOpen) and permit not in self._state.succeeded:
+            self._state.probes.discard(permit)
+
+    def isolate(self) -> None:
+        """Refuses every call until `reset`."""
+        self._enter(_Isolated())
+
+    def reset(self) -> None:
+        """Closes the circuit in any state: an empty window, and the growth of the open time forgotten."""
+        self._openings_in_a_row = 0
+        self._enter(_Closed(self._spec))
+
+    def _judge_probe(self, half_open: _HalfOpen, permit: Permit, *, is_good: bool, now: float) -> None:
+        """A call sent twice, for a fresh token, is recorded twice: it succeeds once, but may still fail."""
+        if permit not in half_open.probes:
+            return
+        if not is_good:
+            self._open(now)
+            return
+        half_open.succeeded.add(permit)
+        if len(half_open.succeeded) == self._spec.probes:
+            self.reset()
 
     def _speaks_against(self, window: _Tally) -> bool:
         return window.calls >= self._spec.min_calls and (
-            window.failures >= self._spec.failure_ratio * window.calls
-            or window.slow >= self._spec.slow_ratio * window.calls
+            # Not multiplied: 7 of 25 are 0.28, but 0.28 * 25 is more than 7.
+            window.failures / window.calls >= self._spec.failure_ratio
+            or window.slow / window.calls >= self._spec.slow_ratio
         )
 
     def _open(self, now: float) -> None:
@@ -179,6 +211,6 @@ class Breaker:
         if isinstance(self._state, _Open) and now >= self._state.until:
             self._enter(_HalfOpen())
 
-    def _enter(self, state: _Closed | _Open | _HalfOpen) -> None:
+    def _enter(self, state: _State) -> None:
         self._state = state
         self._epoch += 1

@@ -3,7 +3,8 @@ import json
 import pytest
 from support.house import House, load_document
 
-from worker.cli.preflight import Finding, Verdict, derived, longest_call_s
+from worker.cli.finding import Finding, Verdict
+from worker.cli.preflight import derived, longest_call_s
 from worker.core.flow_spec import FlowSpec, RetrySpec
 from worker.emulator.standins import Refuse
 

@@ -1,25 +1,28 @@
-import datetime as dt
-import ipaddress
+import os
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from support.flows import Caller
 
 from worker.emulator.standins import FlowStandIn, IdentityStandIn
 from worker.flow.token import Credential, IdentitySpec
+
+from .certificates import ThrowAwayAuthority
+
+
+@pytest.fixture(autouse=True)
+def no_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the developer's own environment says."""
+    for name in [name for name in os.environ if name.startswith(("AZURE_", "IDENTITY_", "IMDS_", "MSI_"))]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture
 async def identity(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[IdentityStandIn]:
     async with IdentityStandIn() as identity:
         monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", identity.url)
-        for name in ("IDENTITY_ENDPOINT", "MSI_ENDPOINT", "AZURE_FEDERATED_TOKEN_FILE"):
-            monkeypatch.delenv(name, raising=False)
         yield identity
 
 
@@ -39,27 +42,11 @@ async def caller(identity: IdentityStandIn) -> AsyncIterator[Caller]:
 
 
 @pytest.fixture
-def self_signed(tmp_path: Path) -> ssl.SSLContext:
+def authority(tmp_path: Path) -> ThrowAwayAuthority:
+    return ThrowAwayAuthority(tmp_path)
+
+
+@pytest.fixture
+def self_signed(authority: ThrowAwayAuthority) -> ssl.SSLContext:
     """A server's context for 127.0.0.1 that nobody has reason to trust."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "nobody")])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(minutes=1))
-        .not_valid_after(now + dt.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = tmp_path / "server.pem"
-    pem.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
-    return context
+    return authority.server_context("127.0.0.1")

@@ -19,9 +19,18 @@ def check(
         bool,
         typer.Option("--round-trip", help="Also send one request and answer it with a worker of one slot, run here."),
     ] = False,
+    probe_flow: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Also call this flow, once and really, with the body {}: may start a run. May be repeated.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look at the settings, the identity, the queues and the rights before the worker starts; calls no flow.
+    """Look at the settings, the identity, the queues and the rights before the worker starts.
+
+    Calls no flow but those of --probe-flow, to see whether they take the worker's credentials.
 
     \b
     Example:
@@ -32,14 +41,18 @@ def check(
     from worker import logs
 
     logs.configure("error")
-    raise typer.Exit(in_loop(_check(config, round_trip=round_trip, as_json=as_json)))
+    if probe_flow:
+        typer.echo(f"Calls {', '.join(probe_flow)} with the body {{}}. This may start a run of each.", err=True)
+    look = _check(config, round_trip=round_trip, probe_flows=probe_flow or [], as_json=as_json)
+    raise typer.Exit(in_loop(look))
 
 
-async def _check(config: Path | None, *, round_trip: bool, as_json: bool) -> int:
-    from worker.cli.preflight import Verdict, findings
+async def _check(config: Path | None, *, round_trip: bool, probe_flows: list[str], as_json: bool) -> int:
+    from worker.cli.finding import Verdict
+    from worker.cli.preflight import findings
 
     found = []
-    async for finding in findings(config, round_trip=round_trip):
+    async for finding in findings(config, round_trip=round_trip, probe_flows=probe_flows):
         found.append(finding)
         if not as_json:
             mark, colour = MARKS[finding.verdict]

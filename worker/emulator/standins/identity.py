@@ -1,99 +1,78 @@
-"""The Instance Metadata Service as azure-identity sees it.
+"""The token endpoints of managed and workload identities as azure-identity sees them.
 
-`AZURE_POD_IDENTITY_AUTHORITY_HOST=<url>` sends azure-identity here. It caches nothing unless `resource` comes back
-exactly as asked, and `refresh_in` must be an integer.
+IMDS: `AZURE_POD_IDENTITY_AUTHORITY_HOST=<url>`. azure-identity caches nothing unless `resource` comes back exactly as
+asked, and `refresh_in` must be an integer.
+App Service and Container Apps: `IDENTITY_ENDPOINT=<app_service_url>` and `IDENTITY_HEADER=<APP_SERVICE_SECRET>`.
+Entra, for workload identities: the authority `<url>`, which must be https.
 """
 
 import asyncio
 import itertools
+import ssl
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, TypeAlias, assert_never
+from typing import Final, assert_never
 
 from aiohttp import web
 
 from worker.emulator.standins.loopback import Loopback
 from worker.emulator.standins.recorded import Recorded
-from worker.emulator.standins.tokens import Claims, issue
+from worker.emulator.standins.token_behaviours import Garbage, Issue, Refuse, Stall, TokenBehaviour
+from worker.emulator.standins.token_forms import (
+    Issued,
+    TokenRequest,
+    answer_of,
+    asked_of_app_service,
+    asked_of_entra,
+    asked_of_imds,
+    refusal,
+)
+from worker.emulator.standins.tokens import CLIENT, TENANT, Claims, issue
 
-TOKEN_PATH: Final = "/metadata/identity/oauth2/token"  # noqa: S105 - a path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Issue:
-    """`lifetime_s` is told as `expires_in`; `refresh_in_s` only where given."""
-
-    lifetime_s: int = 86_400
-    refresh_in_s: int | None = None
-    after_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refuse:
-    status: int
-    error: str = "server_error"
-    description: str = "The stand-in was told to refuse."
-    retry_after: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Garbage:
-    """A 200 that holds no token: HTML, broken JSON, or fields of the wrong type."""
-
-    body: bytes = b"<html>not a token</html>"
-    content_type: str = "text/html"
-
-
-@dataclass(frozen=True, slots=True)
-class Stall:
-    """No answer."""
-
-
-TokenBehaviour: TypeAlias = Issue | Refuse | Garbage | Stall
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenRequest:
-    resource: str
-    client_id: str | None
-    headers: Mapping[str, str]  # names in lower case
+IMDS_PATH: Final = "/metadata/identity/oauth2/token"
+APP_SERVICE_PATH: Final = "/msi/token"
+ENTRA_PATH: Final = "/{tenant}/oauth2/v2.0/token"
 
 
 class IdentityStandIn(Loopback):
-    """Does each of its script in turn; the last one stays. `requests` holds everything that was asked."""
+    """Does each of its script in turn, whoever asks; the last one stays. `requests` holds everything that was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ssl_context: ssl.SSLContext | None = None) -> None:
         app = web.Application()
-        app.router.add_get(TOKEN_PATH, self._token)
-        super().__init__(app)
+        app.router.add_get(IMDS_PATH, self._imds)
+        app.router.add_get(APP_SERVICE_PATH, self._app_service)
+        app.router.add_post(ENTRA_PATH, self._entra)
+        super().__init__(app, ssl_context=ssl_context)
         self._script: list[TokenBehaviour] = [Issue()]
         self._serial = itertools.count(1)
         self.requests: Recorded[TokenRequest] = Recorded()
 
+    @property
+    def app_service_url(self) -> str:
+        return self.url + APP_SERVICE_PATH
+
     def script(self, *behaviours: TokenBehaviour) -> None:
         self._script = list(behaviours) or [Issue()]
 
-    async def _token(self, request: web.Request) -> web.Response:
-        resource = request.query.get("resource", "")
-        self.requests.add(
-            TokenRequest(
-                resource=resource,
-                client_id=request.query.get("client_id"),
-                headers={name.lower(): value for name, value in request.headers.items()},
-            )
-        )
-        if request.headers.get("Metadata") != "true":
-            return _refusal(Refuse(status=400, error="invalid_request", description="Metadata header is missing."))
-        if not resource:
-            return _refusal(Refuse(status=400, error="invalid_request", description="resource is missing."))
+    async def _imds(self, request: web.Request) -> web.Response:
+        return await self._answer(*asked_of_imds(request))
+
+    async def _app_service(self, request: web.Request) -> web.Response:
+        return await self._answer(*asked_of_app_service(request))
+
+    async def _entra(self, request: web.Request) -> web.Response:
+        return await self._answer(*await asked_of_entra(request))
+
+    async def _answer(self, asked: TokenRequest, fault: Refuse | None) -> web.Response:
+        self.requests.add(asked)
+        if fault is not None:
+            return refusal(fault)
         behaviour = self._script.pop(0) if len(self._script) > 1 else self._script[0]
         match behaviour:
             case Issue():
                 await asyncio.sleep(behaviour.after_s)
-                return self._issued(behaviour, resource)
+                return self._issued(behaviour, asked)
             case Refuse():
-                return _refusal(behaviour)
+                return refusal(behaviour)
             case Garbage():
                 return web.Response(body=behaviour.body, content_type=behaviour.content_type)
             case Stall():
@@ -101,22 +80,21 @@ class IdentityStandIn(Loopback):
                 raise web.HTTPServiceUnavailable
         assert_never(behaviour)
 
-    def _issued(self, behaviour: Issue, resource: str) -> web.Response:
+    def _issued(self, behaviour: Issue, asked: TokenRequest) -> web.Response:
         expires_on = int(time.time()) + behaviour.lifetime_s
-        token = issue(Claims(aud=resource, exp=expires_on, jti=str(next(self._serial))))
-        answer: dict[str, str | int] = {
-            "access_token": token,
-            "expires_in": str(behaviour.lifetime_s),
-            "expires_on": str(expires_on),
-            "resource": resource,
-            "token_type": "Bearer",
-        }
-        if behaviour.refresh_in_s is not None:
-            answer["refresh_in"] = behaviour.refresh_in_s
-        return web.json_response(answer)
-
-
-def _refusal(refuse: Refuse) -> web.Response:
-    headers = {} if refuse.retry_after is None else {"Retry-After": refuse.retry_after}
-    body = {"error": refuse.error, "error_description": refuse.description}
-    return web.json_response(body, status=refuse.status, headers=headers)
+        claims = Claims(
+            aud=asked.resource,
+            exp=expires_on,
+            jti=str(next(self._serial)),
+            tid=asked.tenant or TENANT,
+            appid=asked.client_id or CLIENT,
+        )
+        issued = Issued(
+            token=issue(claims),
+            resource=asked.resource,
+            client_id=claims.appid,
+            expires_on=expires_on,
+            lifetime_s=behaviour.lifetime_s,
+            refresh_in_s=behaviour.refresh_in_s,
+        )
+        return web.json_response(answer_of(asked.form, issued))

@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,18 +14,22 @@ import structlog
 from worker.admin import server as admin
 from worker.bridge.leash import CutReason
 from worker.bridge.observed import Observed
+from worker.bridge.places import Places
 from worker.bridge.process import Bridge, BridgeSpec
 from worker.bridge.pump import Pump
+from worker.core.bulkhead import Bulkhead
 from worker.core.outcome import Outcome
 from worker.core.readiness import Readiness, readiness
 from worker.core.redelivery import RedeliverySpec
 from worker.flow.client import FlowClient
+from worker.flow.fleet import Fleet
 from worker.flow.token import Credential, IdentitySpec
 from worker.servicebus.connect import Bus, BusOptions, QueueSource, Source, SubscriptionSource
 from worker.servicebus.lanes import ReceiverLane
 from worker.servicebus.redeliveries import RedeliveryOutbox
 from worker.servicebus.replies import ReplyOutbox
-from worker.settings import Problem, Settings, SettingsInvalid
+from worker.settings import Problem, Settings, SettingsInvalid, mounted_url
+from worker.upkeep import Upkeep
 
 # Each is a connection. Four keep one core busy, eight leave room for slow settlements (README, "Measured").
 MOST_LANES: Final = 8
@@ -56,6 +61,7 @@ class Worker:
     """A running worker, for who started it to look at."""
 
     pump: Pump
+    upkeep: Upkeep
     http_port: int
 
 
@@ -68,7 +74,7 @@ async def run(settings: Settings) -> int:
     try:
         async with assembled(settings) as worker:
             _log.info("worker_started", http_port=worker.http_port, concurrency=settings.worker.concurrency)
-            is_clean = await drained(worker.pump, stop, drain_s=settings.worker.drain_s)
+            is_clean = await drained(worker, stop, drain_s=settings.worker.drain_s)
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
@@ -108,6 +114,7 @@ async def assembled(settings: Settings, *, observe: Callable[[Observed], None] |
             flows=client,
             replies=replies,
             redeliveries=redeliveries,
+            places=Places(Bulkhead(settings.worker.concurrency, flows)),
         )
         pump = Pump(
             [ReceiverLane(bus, source, lock_s=settings.servicebus.lock_s) for source in lane_sources(settings)],
@@ -115,20 +122,26 @@ async def assembled(settings: Settings, *, observe: Callable[[Observed], None] |
             concurrency=settings.worker.concurrency,
             observe=observe or log_observed,
         )
+        fleet = Fleet(workers=settings.worker.replicas, name=settings.worker.replicas_dns)
+        mounted = {flow.called: partial(mounted_url, flow) for flow in settings.flows if flow.url_file is not None}
+        upkeep = Upkeep(pump=pump, client=client, credential=credential, fleet=fleet, mounted=mounted)
+        upkeep.begin()
         port = await stack.enter_async_context(
             admin.serve(
                 host=settings.http.host,
                 port=settings.http.port,
                 read_readiness=lambda: _readiness(pump, credential),
-                read_status=lambda: _status(pump, client, credential),
+                read_status=lambda: _status(pump, client, credential, fleet),
             )
         )
-        yield Worker(pump=pump, http_port=port)
+        yield Worker(pump=pump, upkeep=upkeep, http_port=port)
 
 
-async def drained(pump: Pump, stop: Stop, *, drain_s: float) -> bool:
-    """Run the pump until `stop`, then let it finish within `drain_s`. Whether everything in hand was settled."""
+async def drained(worker: Worker, stop: Stop, *, drain_s: float) -> bool:
+    """Run the worker until `stop`, then let it finish within `drain_s`. Whether everything in hand was settled."""
+    pump = worker.pump
     async with asyncio.TaskGroup() as tasks:
+        upkeep = tasks.create_task(worker.upkeep.run())
         pumping = tasks.create_task(pump.run())
         await stop.requested.wait()
         _log.info("drain_started", in_flight=pump.facts.in_flight, drain_s=drain_s)
@@ -143,6 +156,7 @@ async def drained(pump: Pump, stop: Stop, *, drain_s: float) -> bool:
         await asyncio.wait({pumping}, timeout=0.3 * reserve_s)
         is_clean = pump.facts.in_flight == 0  # links may still be closing; that takes them a second
         pumping.cancel()
+        upkeep.cancel()
     return is_clean
 
 
@@ -174,7 +188,7 @@ def log_observed(observed: Observed) -> None:
     facts = {
         name: round(value, 4) if isinstance(value, float) else value for name, value in values if value is not None
     }
-    is_expected = observed.outcome in _EXPECTED and observed.defect is None
+    is_expected = (observed.outcome in _EXPECTED or observed.is_copied) and observed.defect is None
     (_log.info if is_expected else _log.warning)("request_ended", **facts)
 
 
@@ -193,18 +207,20 @@ def _readiness(pump: Pump, credential: Credential) -> Readiness:
     facts = pump.facts
     return readiness(
         is_draining=facts.is_stopping,
+        is_paused=facts.is_paused,
         lanes_receiving=facts.lanes_receiving,
         bus_failure=facts.failure,
         token_failure=next((state.failure for state in credential.states() if not state.usable_s), None),
     )
 
 
-def _status(pump: Pump, client: FlowClient, credential: Credential) -> dict[str, object]:
+def _status(pump: Pump, client: FlowClient, credential: Credential, fleet: Fleet) -> dict[str, object]:
     ready = _readiness(pump, credential)
     return {
         "ready": ready.is_ready,
         "reasons": ready.reasons,
         "pump": asdict(pump.facts),
-        "flows": [asdict(state) for state in client.states()],
+        "flows": [{"name": name, **asdict(facts)} for name, facts in client.facts().items()],
+        "fleet": {"workers": fleet.workers, "counted_by": fleet.name, "failure": fleet.failure},
         "tokens": [asdict(state) for state in credential.states()],
     }

@@ -5,10 +5,10 @@ import socket
 
 import aiohttp
 import pytest
-from support.house import REQUESTS, House
+from support.house import House
 
 from worker.app import assembled
-from worker.emulator.standins import Hang, Refuse
+from worker.emulator.standins import Hang
 
 
 async def get(port: int, path: str) -> tuple[int, dict[str, object]]:
@@ -30,7 +30,20 @@ async def test_a_worker_that_receives_is_alive_and_ready(house: House) -> None:
         assert await get(worker.http_port, "/readyz") == (200, {"status": "ready"})
         _, status = await get(worker.http_port, "/status")
     assert status["ready"] is True
-    assert status["flows"] == [{"name": "flow", "circuit": "closed", "reopens_in_s": None, "in_flight": 0}]
+    assert status["flows"] == [
+        {
+            "name": "flow",
+            "circuit": "closed",
+            "reopens_in_s": None,
+            "in_flight": 0,
+            "waiting": 0,
+            "limit": 100,
+            "most": 100,
+            "rate_per_s": 0,
+            "fastest_decile_s": None,
+        }
+    ]
+    assert status["fleet"] == {"workers": 1, "counted_by": None, "failure": None}
     assert status["pump"]["lanes_receiving"] >= 1  # type: ignore[index]  # JSON
 
 
@@ -56,19 +69,6 @@ async def test_a_draining_worker_is_alive_and_not_ready(house: House) -> None:
         document = await until_status(worker.http_port, "/readyz", 503)
         assert "draining" in str(document["reasons"])
         assert (await get(worker.http_port, "/livez"))[0] == 200
-
-
-async def test_a_worker_without_a_token_says_so_and_loses_nothing(house: House) -> None:
-    house.identity.script(Refuse(status=400, error="invalid_request", description="Identity not found"))
-    async with house.worker({"retry": {"attempts": 1}}) as worker:
-        document = await until_status(worker.http_port, "/readyz", 503, within_s=30)
-        await house.send()
-        await worker.ended.until(1)
-        document = await until_status(worker.http_port, "/readyz", 503, within_s=30)
-        assert "Identity not found" in str(document["reasons"])
-    counts = house.broker.facts.counts(REQUESTS)
-    assert counts.ready + counts.locked + counts.scheduled == 1
-    assert len(house.flow.calls) == 0
 
 
 async def test_a_port_that_is_taken_is_said_plainly(house: House) -> None:

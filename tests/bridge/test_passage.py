@@ -224,5 +224,5 @@ async def test_what_was_told_to_a_caller_is_what_is_observed(world: World) -> No
     passage = world.passage(world.delivery(**CALLER))
     await passage.process()
     assert passage.outcome is ANSWERED
-    assert passage.call_s == pytest.approx(4.0)
+    assert passage.calling.call_s == pytest.approx(4.0)
     assert asyncio.get_running_loop().time() == pytest.approx(STARTS_AT + 4.0)

@@ -16,11 +16,23 @@ from hypothesis import strategies as st
 
 from worker.bridge.leash import CutReason
 from worker.bridge.observed import Observed
+from worker.bridge.places import Places
 from worker.bridge.process import Bridge
 from worker.bridge.pump import Pump
+from worker.core.bulkhead import Bulkhead
 from worker.core.delivery import Delivery
 from worker.core.failures import BusFailure, BusUnreachable, Misconfigured
-from worker.core.outcome import Answered, Expired, FlowOutcome, Indeterminate, Reason, Unavailable
+from worker.core.flow_spec import FlowSpec
+from worker.core.outcome import (
+    Answered,
+    Expired,
+    FlowOutcome,
+    Indeterminate,
+    Reason,
+    Running,
+    Unavailable,
+    lost_sight_of,
+)
 from worker.core.redelivery import Copy, RedeliverySpec
 from worker.core.reply import Reply, Undelivered
 from worker.core.request import Call
@@ -28,7 +40,7 @@ from worker.core.settlement import Complete, DeadLetter, Settlement
 
 from .fake_queue import FakeLane, FakeQueue, now
 from .virtual_time import STARTS_AT, in_virtual_time
-from .world import ANSWERED, CALLER, EXPIRED, INDETERMINATE, REFUSED, SPEC, UNAVAILABLE, World
+from .world import ANSWERED, CALLER, EXPIRED, INDETERMINATE, REFUSED, RUNNING, SPEC, UNAVAILABLE, World
 
 EXAMPLES = int(os.environ.get("FLOWBRIDGE_EXAMPLES", "50"))
 HORIZON_S = 600.0  # by then a worker that isn't stopped has brought everything to its end
@@ -48,7 +60,7 @@ class Sent:
     has_caller: bool
     takes_s: float
     safe_for_s: float
-    endings: tuple[FlowOutcome | Exception, ...]
+    endings: tuple[FlowOutcome | Running | Exception, ...]
     reply_takes_s: float
     reply_says: tuple[Undelivered | Exception | None, ...]
 
@@ -90,7 +102,7 @@ schedules = st.builds(
             takes_s=st.sampled_from([0.0, 0.5, 5.0, 15.0]),
             safe_for_s=st.sampled_from([0.0, 3.0]),
             endings=st.lists(
-                st.sampled_from([ANSWERED, REFUSED, UNAVAILABLE, INDETERMINATE, EXPIRED, DEFECT]),
+                st.sampled_from([ANSWERED, REFUSED, UNAVAILABLE, INDETERMINATE, EXPIRED, RUNNING, DEFECT]),
                 min_size=1,
                 max_size=3,
             ).map(tuple),
@@ -133,7 +145,8 @@ class Simulation:
         for lane in self.lanes:
             lane.confirms = lambda _settlement: next(self.settlements) not in schedule.unconfirmed
         spec = replace(SPEC, redelivery=RedeliverySpec(delays_s=(2.0, 5.0), max_age_s=100.0))
-        bridge = Bridge(spec=spec, flows=self, replies=self, redeliveries=self)
+        places = Places(Bulkhead(schedule.concurrency, spec.flows))
+        bridge = Bridge(spec=spec, flows=self, replies=self, redeliveries=self, places=places)
         self.observed: list[Observed] = []
         self.pump = Pump(self.lanes, bridge=bridge, concurrency=schedule.concurrency, observe=self.observed.append)
         self.sent: dict[str, Sent] = {}  # by request id
@@ -150,6 +163,9 @@ class Simulation:
 
     def start(self, call: Call) -> "SimulatedCall":
         return SimulatedCall(self, call, self.sent[call.request_id])
+
+    def fetch(self, flow: FlowSpec, running: Running, *, until: float) -> "SimulatedFetch":
+        return SimulatedFetch(self, running, until)
 
     async def publish(self, reply: Reply, *, until: float) -> Undelivered | None:
         request_id = str(reply.properties["request-id"])
@@ -169,22 +185,14 @@ class Simulation:
         if original.sequence_number not in self.copies:
             self.copies[original.sequence_number] = copy
             self.copies_under_way += 1
-            visible_at = now() + copy.delay_s
-            delivery = replace(
-                self.world.delivery(),
-                enqueued_at=visible_at,
-                enqueued_time_ms=original.enqueued_time_ms + round(1000 * (visible_at - original.enqueued_at)),
-                message_id=copy.message_id,
-                properties=copy.properties,
-            )
-            asyncio.get_running_loop().call_at(visible_at, self._put_copy, delivery)
+            asyncio.get_running_loop().call_later(copy.delay_s, self._put_copy, copy)
         self.check(self.copies[original.sequence_number].message_id == copy.message_id, "one copy, one id")
         await asyncio.sleep(0.5)
         return None
 
-    def _put_copy(self, delivery: Delivery) -> None:
+    def _put_copy(self, copy: Copy) -> None:
         self.copies_under_way -= 1
-        self.queue.put(delivery)
+        self.queue.put(self.world.received(copy))
 
     # laws that hold at every moment
 
@@ -193,7 +201,8 @@ class Simulation:
         sent = self.sent[request_id]
         match settlement:
             case Complete() if sent.has_caller:
-                self.check(bool(self.replies[request_id]), "reply first, then complete")
+                is_copied = delivery.sequence_number in self.copies
+                self.check(is_copied or bool(self.replies[request_id]), "reply first, then complete")
             case Complete():
                 is_copied = delivery.sequence_number in self.copies
                 self.check(is_copied or request_id in self.answered, "completed, but neither answered nor copied")
@@ -262,6 +271,28 @@ class Simulation:
         lane.fail(outage.failure)
 
 
+class SimulatedFetch:
+    """The answer of a run is there as long after the first question as its call took."""
+
+    def __init__(self, simulation: Simulation, running: Running, until: float) -> None:
+        self._simulation = simulation
+        self._running = running
+        self._until = until
+
+    async def run(self) -> FlowOutcome:
+        request_id = self._running.run_id or ""
+        self._simulation.check(request_id in self._simulation.may_have_run, "no answer is fetched of what never ran")
+        takes_s = self._simulation.sent[request_id].takes_s
+        await asyncio.sleep(max(0.0, min(takes_s, self._until - now())))
+        if now() >= self._until:
+            return self.cut_short("its answer did not come in time")
+        self._simulation.answered.add(request_id)
+        return ANSWERED
+
+    def cut_short(self, why: str) -> Indeterminate:
+        return lost_sight_of(self._running, why)
+
+
 class SimulatedCall:
     def __init__(self, simulation: Simulation, call: Call, sent: Sent) -> None:
         self._simulation = simulation
@@ -269,7 +300,7 @@ class SimulatedCall:
         self._sent = sent
         self._started_at: float | None = None
 
-    async def run(self) -> FlowOutcome:
+    async def run(self) -> FlowOutcome | Running:
         simulation, request_id, sent = self._simulation, self._request_id, self._sent
         is_first = request_id not in simulation.may_have_run
         simulation.check(is_first or sent.is_idempotent, "no second call of what may have run")
@@ -290,7 +321,7 @@ class SimulatedCall:
             simulation.may_have_run.add(request_id)
         if isinstance(ending, Answered):
             simulation.answered.add(request_id)
-        return ending
+        return replace(ending, run_id=request_id) if isinstance(ending, Running) else ending
 
     def cut_short(self, why: str) -> Unavailable | Indeterminate:
         if self._is_in_doubt():

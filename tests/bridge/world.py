@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, Final, TypeAlias
 
+from worker.bridge.places import Places
 from worker.bridge.process import Bridge, BridgeSpec, Passage
+from worker.core.bulkhead import Bulkhead
 from worker.core.delivery import Delivery
 from worker.core.flow_spec import FlowSpec
 from worker.core.outcome import (
@@ -16,7 +18,9 @@ from worker.core.outcome import (
     FlowOutcome,
     Indeterminate,
     Refused,
+    Running,
     Unavailable,
+    lost_sight_of,
 )
 from worker.core.recall import Recall
 from worker.core.redelivery import Copy, RedeliverySpec
@@ -32,6 +36,7 @@ REFUSED: Final = Refused(http_status=400, detail="The flow answered with HTTP 40
 UNAVAILABLE: Final = Unavailable(detail="Connection refused.", attempts=4, retry_after_s=7.2)
 INDETERMINATE: Final = Indeterminate(detail="The time was up.", attempts=1, http_status=504)
 EXPIRED: Final = Expired(detail="Too little time was left.")
+RUNNING: Final = Running(location="https://x/runs/1?sig=secret", retry_after_s=None, run_id="run-3", attempts=1)
 
 RISKY: Final = FlowSpec(name="risky", url="http://127.0.0.1/risky")
 SAFE: Final = FlowSpec(name="safe", url="http://127.0.0.1/safe", idempotent=True)
@@ -50,7 +55,7 @@ CALLER: Final[dict[str, Any]] = {
     "reply_to_session_id": "caller-1",
 }  # what makes a delivery expect a reply
 
-Ending: TypeAlias = FlowOutcome | Exception
+Ending: TypeAlias = FlowOutcome | Running | Exception
 
 
 @dataclass(kw_only=True)
@@ -65,12 +70,36 @@ class FakeFlows:
     safe_for_s: float = 0.0
     ends_within_s: float = 0.0
     start_fails: Exception | None = None
+    answer: FlowOutcome = ANSWERED  # of a run that goes on, after `answer_takes_s`
+    answer_takes_s: float = 1.0
     calls: list[Call] = field(default_factory=list)
+    fetches: list[Running] = field(default_factory=list)
 
     def start(self, call: Call) -> "FakeCall":
         if self.start_fails is not None:
             raise self.start_fails
         return FakeCall(flows=self, call=call)
+
+    def fetch(self, flow: FlowSpec, running: Running, *, until: float) -> "FakeFetch":
+        return FakeFetch(flows=self, running=running, until=until)
+
+
+@dataclass(kw_only=True)
+class FakeFetch:
+    flows: FakeFlows
+    running: Running
+    until: float
+
+    async def run(self) -> FlowOutcome:
+        self.flows.fetches.append(self.running)
+        left_s = self.until - asyncio.get_running_loop().time()
+        await asyncio.sleep(max(0.0, min(left_s, self.flows.answer_takes_s)))
+        if left_s < self.flows.answer_takes_s:
+            return self.cut_short("its answer did not come in time")
+        return self.flows.answer
+
+    def cut_short(self, why: str) -> Indeterminate:
+        return lost_sight_of(self.running, why)
 
 
 @dataclass(kw_only=True)
@@ -79,7 +108,7 @@ class FakeCall:
     call: Call
     started_at: float | None = None
 
-    async def run(self) -> FlowOutcome:
+    async def run(self) -> FlowOutcome | Running:
         self.started_at = asyncio.get_running_loop().time()
         self.flows.calls.append(self.call)
         try:
@@ -138,13 +167,19 @@ class FakeRedeliveries:
 
 
 class World:
-    def __init__(self, spec: BridgeSpec = SPEC) -> None:
+    def __init__(self, spec: BridgeSpec = SPEC, *, slots: int = 200) -> None:
         self.flows = FakeFlows()
         self.replies = FakeReplies()
         self.redeliveries = FakeRedeliveries()
         self.recall = Recall()
+        self.bulkhead = Bulkhead(slots, spec.flows)
         self.bridge = Bridge(
-            spec=spec, flows=self.flows, replies=self.replies, redeliveries=self.redeliveries, recall=self.recall
+            spec=spec,
+            flows=self.flows,
+            replies=self.replies,
+            redeliveries=self.redeliveries,
+            places=Places(self.bulkhead),
+            recall=self.recall,
         )
         self._numbers = count(1)
 
@@ -172,6 +207,24 @@ class World:
             "properties": {"flow": flow, **(properties or {})},
         }
         return Delivery(**{**fields, **given})
+
+    def received(self, copy: Copy, *, later_s: float = 0.0) -> Delivery:
+        """The copy as some worker gets it, `later_s` after it became visible."""
+        original, number = copy.original, next(self._numbers)
+        now = asyncio.get_running_loop().time()
+        enqueued_at = now - later_s
+        return replace(
+            original,
+            lock_token=f"lock-{number}",
+            sequence_number=number,
+            delivery_count=0,
+            enqueued_at=enqueued_at,
+            enqueued_time_ms=original.enqueued_time_ms + round((enqueued_at - original.enqueued_at) * 1000),
+            locked_until=now + 60.0,
+            message_id=copy.message_id,
+            time_to_live_s=copy.time_to_live_s,
+            properties=copy.properties,
+        )
 
     def passage(self, delivery: Delivery) -> Passage:
         return Passage(bridge=self.bridge, delivery=delivery)

@@ -6,12 +6,17 @@ from worker.core.readiness import Readiness, readiness
 def read(
     *,
     is_draining: bool = False,
+    is_paused: bool = False,
     lanes_receiving: int = 2,
     bus_failure: str | None = None,
     token_failure: str | None = None,
 ) -> Readiness:
     return readiness(
-        is_draining=is_draining, lanes_receiving=lanes_receiving, bus_failure=bus_failure, token_failure=token_failure
+        is_draining=is_draining,
+        is_paused=is_paused,
+        lanes_receiving=lanes_receiving,
+        bus_failure=bus_failure,
+        token_failure=token_failure,
     )
 
 
@@ -46,6 +51,15 @@ def test_a_worker_without_a_token_is_not_ready() -> None:
     ready = read(token_failure="the identity has no access")
     assert not ready.is_ready
     assert ready.reasons == ("no token for the flows: the identity has no access",)
+
+
+def test_a_worker_that_waits_for_its_first_token_is_not_ready_and_does_not_blame_the_bus() -> None:
+    assert read(is_paused=True, lanes_receiving=0).reasons == ("no token for the flows yet: it is being asked for",)
+
+
+def test_an_intake_closed_for_want_of_a_token_says_what_the_endpoint_said() -> None:
+    ready = read(is_paused=True, lanes_receiving=0, token_failure="Identity not found")
+    assert ready.reasons == ("no token for the flows: Identity not found",)
 
 
 def test_every_reason_is_told() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from worker.core.decode import decode
 from worker.core.delivery import Delivery
-from worker.core.outcome import Indeterminate, Unavailable
+from worker.core.outcome import HeldBack, Indeterminate, Unavailable
 from worker.core.redelivery import Copy, NoFurtherTry, RedeliverySpec, first_enqueued_at, plan_copy
 from worker.core.request import Request
 
@@ -16,7 +16,7 @@ from .conftest import Deliver, delivery_of
 SPEC = RedeliverySpec(delays_s=(5.0, 30.0, 120.0, 600.0), max_age_s=86_400.0)
 FAILED = Unavailable(detail="Connection refused.", attempts=4)
 IN_DOUBT = Indeterminate(detail="No answer.", attempts=1)
-OPEN = Unavailable(detail="The circuit is open.", attempts=0, circuit_open=True, retry_after_s=12.0)
+OPEN = Unavailable(detail="The circuit is open.", attempts=0, held_back=HeldBack.CIRCUIT, retry_after_s=12.0)
 FIRST_MS = 1_700_000_000_000
 
 

@@ -92,3 +92,8 @@ def test_polls_grow_apart_and_the_last_comes_just_before_the_end() -> None:
     assert next_poll_s(0, retry_after_s=None, remaining_s=LEAST_ATTEMPT_S) is None
     assert next_poll_s(99, retry_after_s=0.5, remaining_s=100.0) == 0.5
     assert next_poll_s(0, retry_after_s=5.0, remaining_s=5.0) is None
+
+
+def test_a_flow_that_says_at_once_for_ever_is_not_asked_in_a_tight_loop() -> None:
+    assert next_poll_s(1, retry_after_s=0.0, remaining_s=100.0) == 0.0
+    assert next_poll_s(50, retry_after_s=0.0, remaining_s=100.0) == 0.1

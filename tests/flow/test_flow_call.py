@@ -7,7 +7,7 @@ import pytest
 from support.flows import Caller, call_of, spec_of
 
 from worker.core.flow_spec import RetrySpec
-from worker.core.outcome import Answered, Expired, Indeterminate, Refused, Unavailable
+from worker.core.outcome import Answered, Expired, Indeterminate, Refused, Running, Unavailable
 from worker.emulator.standins import (
     Accept,
     Answer,
@@ -262,17 +262,22 @@ async def test_a_call_cut_short_between_attempts_that_did_not_run_is_unavailable
     assert call.cut_short("the worker stops") == Unavailable(detail="the worker stops", attempts=1)
 
 
-async def test_a_call_cut_short_while_polling_names_its_run(caller: Caller, flow: FlowStandIn) -> None:
+async def test_a_fetch_cut_short_names_its_run(caller: Caller, flow: FlowStandIn) -> None:
     flow.script("x", Accept(polls=99, retry_after="0"))
-    call = await caller.start(spec_of(flow.url_of("x")))
-    running = asyncio.create_task(call.run())
+    spec = spec_of(flow.url_of("x"))
+    client = await caller.client(spec)
+    running = await client.start(call_of(spec)).run()
+    assert isinstance(running, Running)
+    fetch = client.fetch(spec, running, until=asyncio.get_running_loop().time() + 5.0)
+    fetching = asyncio.create_task(fetch.run())
     await flow.polls.until(2)
-    running.cancel()
+    fetching.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await running
-    cut = call.cut_short("the worker stops")
-    assert isinstance(cut, Indeterminate)
-    assert cut.run_id is not None
+        await fetching
+    cut = fetch.cut_short("the worker stops")
+    assert cut.run_id == running.run_id is not None
+    assert cut.http_status == 202
+    assert "the worker stops" in cut.detail
 
 
 async def test_a_call_that_never_began_is_unavailable(caller: Caller, flow: FlowStandIn) -> None:

@@ -6,7 +6,7 @@ from support.flows import Caller, call_of, spec_of
 
 from worker.core.breaker import Circuit
 from worker.core.flow_spec import BreakerSpec, FlowSpec, RetrySpec
-from worker.core.outcome import Answered, Expired, FlowOutcome, Unavailable
+from worker.core.outcome import Answered, Expired, FlowOutcome, HeldBack, Running, Unavailable
 from worker.emulator.standins import Answer, Echo, FlowStandIn, Hang, PlatformError
 from worker.flow.client import FlowClient
 
@@ -14,7 +14,7 @@ ONCE = RetrySpec(attempts=1)
 DOWN = PlatformError(status=503, code="ServiceUnavailable")
 
 
-async def run(client: FlowClient, spec: FlowSpec, *, within_s: float | None = 5.0) -> FlowOutcome:
+async def run(client: FlowClient, spec: FlowSpec, *, within_s: float | None = 5.0) -> FlowOutcome | Running:
     return await client.start(call_of(spec, within_s=within_s)).run()
 
 
@@ -24,7 +24,7 @@ async def open_circuit(caller: Caller, flow: FlowStandIn, *, open_s: float) -> t
     client = await caller.client(spec)
     for _ in range(2):
         await run(client, spec)
-    assert client.states()[0].circuit is Circuit.OPEN
+    assert client.facts()["credit-check"].circuit is Circuit.OPEN
     flow.script("x", Echo())
     return client, spec
 
@@ -36,7 +36,7 @@ async def test_no_more_calls_are_under_way_than_the_flow_takes(caller: Caller, f
     outcomes = await asyncio.gather(*(run(client, spec) for _ in range(12)))
     assert all(isinstance(outcome, Answered) for outcome in outcomes)
     assert flow.peak_in_flight("x") == 3
-    assert client.states()[0].in_flight == 0
+    assert client.facts()["credit-check"].in_flight == 0
 
 
 async def test_a_deadline_that_passes_in_the_line_is_expired(caller: Caller, flow: FlowStandIn) -> None:
@@ -74,7 +74,7 @@ async def test_an_open_circuit_answers_at_once_those_who_cannot_wait(caller: Cal
     for within_s in (5.0, None):
         outcome = await run(client, spec, within_s=within_s)
         assert isinstance(outcome, Unavailable)
-        assert outcome.circuit_open
+        assert outcome.held_back is HeldBack.CIRCUIT
         assert outcome.attempts == 0
         assert outcome.retry_after_s is not None
         assert 50.0 < outcome.retry_after_s <= 60.0
@@ -85,7 +85,7 @@ async def test_those_who_can_wait_are_served_when_the_circuit_closes(caller: Cal
     client, spec = await open_circuit(caller, flow, open_s=0.2)
     outcomes = await asyncio.gather(*(run(client, spec) for _ in range(5)))
     assert all(isinstance(outcome, Answered) for outcome in outcomes)
-    assert client.states()[0].circuit is Circuit.CLOSED
+    assert client.facts()["credit-check"].circuit is Circuit.CLOSED
 
 
 async def test_a_cancelled_probe_leaves_the_way_free(caller: Caller, flow: FlowStandIn) -> None:
@@ -103,7 +103,7 @@ async def test_a_retry_that_meets_an_open_circuit_says_so(caller: Caller, flow: 
     spec = spec_of(flow.url_of("x"), breaker=BreakerSpec(min_calls=1, open_s=60.0))
     outcome = await run(await caller.client(spec), spec)
     assert isinstance(outcome, Unavailable)
-    assert outcome.circuit_open
+    assert outcome.held_back is HeldBack.CIRCUIT
     assert outcome.attempts == 1
 
 
@@ -118,6 +118,124 @@ async def test_calls_cancelled_at_any_moment_leave_no_slot_taken(caller: Caller,
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
-    assert client.states()[0].in_flight == 0
+    assert client.facts()["credit-check"].in_flight == 0
     outcomes = await asyncio.gather(*(run(client, spec) for _ in range(4)))
     assert all(isinstance(outcome, Answered) for outcome in outcomes)
+
+
+async def test_an_isolated_flow_is_not_called_until_it_is_reset(caller: Caller, flow: FlowStandIn) -> None:
+    flow.script("x", Echo())
+    spec = spec_of(flow.url_of("x"))
+    client = await caller.client(spec)
+    client.isolate(spec.name)
+    for within_s in (5.0, None):
+        outcome = await run(client, spec, within_s=within_s)
+        assert isinstance(outcome, Unavailable)
+        assert outcome.held_back is HeldBack.CIRCUIT
+    assert client.facts()[spec.name].circuit is Circuit.ISOLATED
+    assert len(flow.calls) == 0
+    client.reset(spec.name)
+    assert isinstance(await run(client, spec), Answered)
+
+
+async def test_a_reset_serves_those_who_wait_for_the_circuit(caller: Caller, flow: FlowStandIn) -> None:
+    client, spec = await open_circuit(caller, flow, open_s=30.0)
+    waiting = asyncio.create_task(run(client, spec, within_s=60.0))
+    await asyncio.sleep(0)
+    client.reset(spec.name)
+    assert isinstance(await waiting, Answered)
+
+
+async def test_a_flow_is_called_less_at_once_after_it_said_too_many(caller: Caller, flow: FlowStandIn) -> None:
+    flow.script("x", PlatformError.throttled("0"))
+    spec = spec_of(flow.url_of("x"), concurrency=20, retry=ONCE)
+    client = await caller.client(spec)
+    for _ in range(10):
+        await asyncio.gather(*(run(client, spec) for _ in range(20)))
+    assert client.facts()[spec.name].limit < 10
+
+
+async def test_the_limit_in_force_bounds_what_is_under_way(caller: Caller, flow: FlowStandIn) -> None:
+    flow.script("x", Answer(after_s=0.02))
+    spec = spec_of(flow.url_of("x"), concurrency=12)
+    client = await caller.client(spec)
+    client.set_workers(4)
+    assert client.facts()[spec.name].limit == 3
+    outcomes = await asyncio.gather(*(run(client, spec) for _ in range(12)))
+    assert all(isinstance(outcome, Answered) for outcome in outcomes)
+    assert flow.peak_in_flight("x") == 3
+    client.set_workers(1)
+    await asyncio.gather(*(run(client, spec) for _ in range(12)))
+    assert flow.peak_in_flight("x") == 12
+
+
+async def test_a_rate_is_shared_with_the_other_workers(caller: Caller, flow: FlowStandIn) -> None:
+    flow.script("x", Echo())
+    spec = spec_of(flow.url_of("x"), rate_per_s=100.0)
+    client = await caller.client(spec)
+    client.set_workers(5)
+    await asyncio.gather(*(run(client, spec) for _ in range(5)))
+    assert max(call.at for call in flow.calls) - min(call.at for call in flow.calls) >= 0.15
+    assert client.facts()[spec.name].rate_per_s == 20.0
+
+
+async def test_calls_are_spaced_out_before_the_platform_throttles(caller: Caller, flow: FlowStandIn) -> None:
+    header = "x-ms-ratelimit-burst-remaining-workflow-writes"
+    flow.script("x", Answer(headers={header: "3000"}), Answer(headers={header: "150"}))
+    spec = spec_of(flow.url_of("x"))
+    client = await caller.client(spec)
+    for _ in range(4):
+        assert isinstance(await run(client, spec), Answered)
+    _, second, third, fourth = (call.at for call in flow.calls)
+    assert third - second >= 0.15, "30 s over the 150 that are left"
+    assert fourth - third >= 0.15
+
+
+async def test_retries_are_a_small_part_of_a_flows_calls(caller: Caller, flow: FlowStandIn) -> None:
+    flow.script("x", PlatformError.throttled("0"))
+    spec = spec_of(flow.url_of("x"), retry=RetrySpec(attempts=4, first_s=0.001, max_s=0.001))
+    client = await caller.client(spec)
+    before = asyncio.get_running_loop().time()
+    for _ in range(100):
+        await run(client, spec)
+    took_s = asyncio.get_running_loop().time() - before
+    assert len(flow.calls) > 100, "the first failures are tried again"
+    assert len(flow.calls) <= 100 + 0.2 * 100 + 10 + took_s
+
+
+async def answered_in(client: FlowClient, spec: FlowSpec, flow: FlowStandIn, after_s: float) -> None:
+    flow.script("x", Answer(after_s=after_s))
+    await asyncio.gather(*(run(client, spec) for _ in range(20)))
+
+
+async def test_a_call_without_a_chance_is_not_made_and_one_in_twenty_is(caller: Caller, flow: FlowStandIn) -> None:
+    spec = spec_of(flow.url_of("x"))
+    client = await caller.client(spec)
+    await answered_in(client, spec, flow, 0.5)
+    flow.script("x", Echo())
+    outcomes = [await run(client, spec, within_s=0.4) for _ in range(40)]
+    turned_away = [outcome for outcome in outcomes if isinstance(outcome, Expired)]
+    assert len(turned_away) == 38
+    assert {(outcome.code, outcome.attempts) for outcome in turned_away} == {("TooLittleTimeLeft", 0)}
+    assert len(flow.calls) == 22
+    assert isinstance(await run(client, spec, within_s=2.0), Answered), "with time enough"
+
+
+async def test_the_estimate_recovers_when_the_flow_gets_faster(caller: Caller, flow: FlowStandIn) -> None:
+    spec = spec_of(flow.url_of("x"))
+    client = await caller.client(spec)
+    await answered_in(client, spec, flow, 0.5)
+    flow.script("x", Echo())
+    for _ in range(5):
+        await run(client, spec, within_s=5.0)
+    assert isinstance(await run(client, spec, within_s=0.4), Answered)
+
+
+async def test_a_retry_without_a_chance_is_not_started(caller: Caller, flow: FlowStandIn) -> None:
+    spec = spec_of(flow.url_of("x"))
+    client = await caller.client(spec)
+    await answered_in(client, spec, flow, 0.5)
+    flow.script("x", PlatformError.throttled("0.3"))
+    outcome = await run(client, spec, within_s=0.7)
+    assert isinstance(outcome, Unavailable)
+    assert outcome.attempts == 1

@@ -1,18 +1,28 @@
 """What the wire can do to one attempt, and whether a run may have started."""
 
 import asyncio
-import gzip
+import socket
 import ssl
-import tracemalloc
+import struct
 
 import pytest
-from support.flows import Caller, call_of, raw_server, read_request, says, spec_of
+from support.flows import (
+    Caller,
+    call_of,
+    http,
+    raw_server,
+    read_request,
+    says,
+    spec_of,
+    turns_of_the_loop,
+)
 
 from worker.core.flow_spec import RetrySpec
-from worker.core.outcome import Answered, Indeterminate, Refused, Unavailable
-from worker.emulator.standins import FlowStandIn
+from worker.core.outcome import Answered, FlowBody, Indeterminate, Refused, Unavailable
+from worker.emulator.standins import Echo, FlowStandIn
 
 ONCE = RetrySpec(attempts=1)
+LARGE = bytes(20_000_000)  # more than the sockets' buffers take
 
 
 @pytest.fixture
@@ -82,6 +92,49 @@ async def test_a_kept_connection_that_the_server_dropped_leaves_the_call_in_doub
     assert second.attempts == 1
 
 
+async def test_an_answer_that_nobody_asked_for_is_not_the_next_calls(caller: Caller) -> None:
+    connections = 0
+
+    async def answer_and_add(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await read_request(reader)
+        writer.write(http(200, body=b"own %d" % connections))
+        await first_read.wait()
+        writer.write(http(200, body=b"stray"))
+        was_added.set()
+        await reader.read()
+
+    first_read, was_added = asyncio.Event(), asyncio.Event()
+    async with raw_server(answer_and_add) as url:
+        spec = spec_of(url, auth="none")
+        client = await caller.client(spec)
+        first = await client.start(call_of(spec)).run()
+        first_read.set()
+        await was_added.wait()
+        await turns_of_the_loop()
+        second = await client.start(call_of(spec)).run()
+    assert isinstance(first, Answered)
+    assert isinstance(second, Answered)
+    assert (first.body.content, second.body.content) == (b"own 1", b"own 2")
+
+
+async def test_a_connection_that_answers_before_it_is_asked_is_heard_once(caller: Caller) -> None:
+    connections = 0
+
+    async def answer_at_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        writer.write(http(503, "Connection: close", body=b"busy"))
+        await read_request(reader)
+
+    async with raw_server(answer_at_once) as url:
+        outcome = await caller.call(spec_of(url, auth="none"))
+    assert isinstance(outcome, Indeterminate)
+    assert outcome.http_status == 503
+    assert connections == 1
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 async def test_a_method_that_http_calls_idempotent_is_not_sent_twice(caller: Caller, method: str) -> None:
     requests: list[bytes] = []
@@ -125,71 +178,6 @@ async def test_a_doubt_is_not_forgotten_when_later_attempts_surely_did_not_run(c
     assert outcome.attempts > 1
 
 
-CUT_ANSWERS = {
-    "truncated body": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort",
-    "truncated chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\nshort",
-    "garbage": b"\x16\x03\x01 this is no HTTP \x00\r\n\r\n",
-    "nothing": b"",
-    "half a status line": b"HTTP/1.1 20",
-    "huge header": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
-    "too many headers": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20_000 + b"\r\n",
-    "broken gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope",
-    "brotli that nobody asked for": b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 4\r\n\r\nnope",
-    "more than it said": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole and more",
-    "only 100 Continue": b"HTTP/1.1 100 Continue\r\n\r\n",
-}
-
-
-@pytest.mark.parametrize("answer", CUT_ANSWERS.values(), ids=CUT_ANSWERS.keys())
-async def test_an_answer_that_is_not_whole_leaves_the_call_in_doubt(caller: Caller, answer: bytes) -> None:
-    async with raw_server(says(answer)) as url:
-        outcome = await caller.call(spec_of(f"{url}?sig=secret", auth="sas"))
-    assert isinstance(outcome, Indeterminate)
-    assert outcome.attempts == 1
-    assert "secret" not in outcome.detail
-
-
-async def test_an_answer_cut_off_still_tells_status_and_run(caller: Caller) -> None:
-    async with raw_server(
-        says(b"HTTP/1.1 201 Created\r\nx-ms-workflow-run-id: 0858\r\nContent-Length: 9\r\n\r\nshort")
-    ) as url:
-        outcome = await caller.call(spec_of(url, auth="none"))
-    assert isinstance(outcome, Indeterminate)
-    assert (outcome.http_status, outcome.run_id) == (201, "0858")
-
-
-INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n"
-WHOLE_ANSWERS = {
-    "HTTP/1.0 until the end": (b"HTTP/1.0 200 OK\r\n\r\nwhole", b"whole"),
-    "100 Continue first": (
-        INTERIM + b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole",
-        b"whole",
-    ),
-    "empty": (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
-    "HTML": (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>", b"<html>"),
-    "gzip": (
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n" + gzip.compress(b"whole"),
-        b"whole",
-    ),
-}
-
-
-@pytest.mark.parametrize(("answer", "body"), WHOLE_ANSWERS.values(), ids=WHOLE_ANSWERS.keys())
-async def test_an_unusual_but_whole_answer_is_the_flows_answer(caller: Caller, answer: bytes, body: bytes) -> None:
-    async with raw_server(says(answer)) as url:
-        outcome = await caller.call(spec_of(url, auth="none"))
-    assert isinstance(outcome, Answered)
-    assert outcome.body.content == body
-
-
-async def test_headers_that_amqp_could_not_carry_are_made_fit(caller: Caller) -> None:
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/\xff\r\nx-ms-workflow-run-id: 08\xff\r\nContent-Length: 2\r\n\r\nok"
-    async with raw_server(says(head)) as url:
-        outcome = await caller.call(spec_of(url, auth="none"))
-    assert isinstance(outcome, Answered)
-    assert (outcome.body.content_type, outcome.run_id) == (None, "08?")
-
-
 async def test_a_hanging_flow_is_left_at_its_timeout(caller: Caller) -> None:
     async def hang(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -226,41 +214,85 @@ async def test_a_dripping_body_cannot_outlast_the_timeout(caller: Caller) -> Non
     assert (outcome.http_status, outcome.run_id) == (200, "0858")
 
 
-async def test_a_body_without_end_is_read_no_further_than_its_limit(caller: Caller) -> None:
-    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def test_dripping_headers_cannot_outlast_the_timeout(caller: Caller) -> None:
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\nx-ms-workflow-run-id: 0858\r\n\r\n")
-        while True:
-            writer.write(b"x" * 65_536)
-            await writer.drain()
+        for byte in http(200, *["X: y"] * 1_000):
+            writer.write(bytes([byte]))
+            await asyncio.sleep(0.01)
 
-    async with raw_server(flood) as url:
-        outcome = await caller.call(spec_of(url, auth="none", max_response_bytes=1_000_000))
+    async with raw_server(drip) as url:
+        outcome = await caller.call(spec_of(url, auth="none", timeout_s=0.3))
     assert isinstance(outcome, Indeterminate)
-    assert (outcome.code, outcome.http_status, outcome.run_id) == ("TooLarge", 200, "0858")
+    assert (outcome.http_status, outcome.attempts) == (None, 1)
 
 
-async def test_a_gzip_bomb_is_not_unpacked(caller: Caller) -> None:
-    bomb = gzip.compress(bytes(60_000_000), compresslevel=9)
-    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb)
-    async with raw_server(says(head + bomb)) as url:
-        spec = spec_of(url, auth="none", max_response_bytes=1_000_000)
-        call = await caller.start(spec)
-        tracemalloc.start()
-        try:
-            outcome = await call.run()
-            peak_bytes = tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
-    assert isinstance(outcome, Indeterminate)
-    assert outcome.code == "TooLarge"
-    assert peak_bytes < 20_000_000
+@pytest.mark.parametrize(
+    ("status", "run_id", "kind"),
+    [(200, "0858", Indeterminate), (500, "0858", Indeterminate), (500, None, Indeterminate), (404, None, Refused)],
+)
+async def test_a_body_that_stalls_after_the_headers_is_left_at_the_timeout(
+    caller: Caller, status: int, run_id: str | None, kind: type[Indeterminate | Refused]
+) -> None:
+    headers = [] if run_id is None else [f"x-ms-workflow-run-id: {run_id}"]
+
+    async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(http(status, *headers, body=b"never comes").removesuffix(b"never comes"))
+        await reader.read()
+
+    async with raw_server(stall) as url:
+        outcome = await caller.call(spec_of(url, auth="none", timeout_s=0.2))
+    assert isinstance(outcome, kind)
+    assert (outcome.http_status, outcome.run_id, outcome.attempts) == (status, run_id, 1)
+    assert "the time was up before the whole answer arrived" in outcome.detail
 
 
-async def test_an_answer_as_large_as_the_limit_passes(caller: Caller) -> None:
-    async with raw_server(says(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole")) as url:
-        outcome = await caller.call(spec_of(url, auth="none", max_response_bytes=5))
+async def test_a_large_body_arrives_whole_and_as_what_it_is(caller: Caller, flow: FlowStandIn) -> None:
+    flow.script("x", Echo())
+    outcome = await caller.call(spec_of(flow.url_of("x"), max_response_bytes=len(LARGE)), body=LARGE)
     assert isinstance(outcome, Answered)
+    assert outcome.body == FlowBody(content=LARGE, content_type="application/json")
+    assert flow.calls[0].headers["content-length"] == str(len(LARGE))
+
+
+@pytest.mark.parametrize("is_idempotent", [False, True], ids=["once", "idempotent"])
+@pytest.mark.parametrize("is_reset", [False, True], ids=["closed", "reset"])
+async def test_a_connection_lost_while_the_body_is_sent_leaves_the_call_in_doubt(
+    caller: Caller, *, is_reset: bool, is_idempotent: bool
+) -> None:
+    async def lose(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if is_reset:
+            lingering_for_no_time = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingering_for_no_time)
+
+    async with raw_server(lose) as url:
+        outcome = await caller.call(spec_of(url, auth="none", idempotent=is_idempotent), body=LARGE)
+    assert isinstance(outcome, Indeterminate)
+    assert outcome.attempts == (3 if is_idempotent else 1)
+
+
+@pytest.mark.parametrize("is_closed", [True, False], ids=["closes", "reads no more"])
+async def test_a_413_that_comes_before_the_body_was_read_is_heard(caller: Caller, *, is_closed: bool) -> None:
+    requests = 0
+
+    async def turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        requests += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(http(413, body=b'{"error":{"code":"RequestEntityTooLarge"}}'))
+        if not is_closed:
+            await asyncio.Event().wait()
+
+    async with raw_server(turn_away) as url:
+        spec = spec_of(url, auth="none", idempotent=True)
+        client = await caller.client(spec)
+        outcomes = [await client.start(call_of(spec, body=LARGE)).run() for _ in range(2)]
+    for outcome in outcomes:
+        assert isinstance(outcome, Refused)
+        assert (outcome.http_status, outcome.code, outcome.attempts) == (413, "RequestEntityTooLarge", 1)
+    assert requests == 2, "a connection on which half a request was sent is not used again"
 
 
 async def test_a_redirect_is_refused_and_not_followed(caller: Caller) -> None:

@@ -1,7 +1,7 @@
 import pytest
 from yarl import URL
 
-from worker.flow.polling import may_follow, parse_url
+from worker.flow.locations import may_follow, parse_url
 
 ORIGIN = URL("https://prod-1.logic.azure.com/workflows/x")
 

@@ -46,6 +46,7 @@ idempotent = true
 after_crash = "indeterminate"
 concurrency = 3
 rate_per_s = 1.5
+hedge_after_s = 2.5
 max_response_bytes = 1000
 polling_hosts = ["poll.example.com"]
 truncated = "pass"
@@ -130,6 +131,7 @@ def test_every_key_of_the_file_arrives(tmp_path: Path) -> None:
         after_crash="indeterminate",
         concurrency=3,
         rate_per_s=1.5,
+        hedge_after_s=2.5,
         max_response_bytes=1000,
         polling_hosts=("poll.example.com",),
         truncated="pass",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from worker.core.flow_spec import FlowSpec, RetrySpec
-from worker.core.outcome import FlowOutcome
+from worker.core.outcome import FlowOutcome, Running
 from worker.core.request import Call
 from worker.flow.call import FlowCall
 from worker.flow.client import FlowClient
@@ -33,12 +33,17 @@ class Caller:
         return (await self.client(spec)).start(call_of(spec, within_s=within_s, body=body))
 
     async def call(self, spec: FlowSpec, *, within_s: float | None = 5.0, body: bytes = b"{}") -> FlowOutcome:
-        return await (await self.start(spec, within_s=within_s, body=body)).run()
+        """To the end: the answer of a run that goes on is fetched, for as long as an attempt may take at most."""
+        until = asyncio.get_running_loop().time() + (spec.timeout_s if within_s is None else within_s)
+        client = await self.client(spec)
+        outcome = await client.start(call_of(spec, within_s=within_s, body=body)).run()
+        return await client.fetch(spec, outcome, until=until).run() if isinstance(outcome, Running) else outcome
 
 
 def call_of(spec: FlowSpec, *, within_s: float | None = 5.0, body: bytes = b"{}", request_id: str = "r-1") -> Call:
     return Call(
         flow=spec,
+        retry=spec.retry,
         request_id=request_id,
         idempotency_key=f"key-{request_id}",
         body=body,
@@ -96,3 +101,27 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
     head = await reader.readuntil(b"\r\n\r\n")
     lengths = [line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")]
     return head + await reader.readexactly(int(lengths[0]) if lengths else 0)
+
+
+def says_in_pieces(*pieces: bytes) -> Handler:
+    """Reads a whole request, then writes piece after piece, each when the one before was read; closes."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        for piece in pieces:
+            writer.write(piece)
+            await turns_of_the_loop()
+
+    return handler
+
+
+async def turns_of_the_loop(count: int = 3) -> None:
+    """What was written over loopback before has been read after them, by a reader in this loop."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def http(status: int, *headers: str, body: bytes = b"") -> bytes:
+    """An answer as it should be."""
+    lines = [f"HTTP/1.1 {status} Told", *headers, f"Content-Length: {len(body)}", "", ""]
+    return "\r\n".join(lines).encode("latin-1") + body

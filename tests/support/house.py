@@ -59,15 +59,17 @@ class House:
         return load_document(document)
 
     @asynccontextmanager
-    async def worker(self, *flows: Mapping[str, Any], **sections: Any) -> AsyncIterator[RunningWorker]:
+    async def worker(
+        self, *flows: Mapping[str, Any], is_expected_to_receive: bool = True, **sections: Any
+    ) -> AsyncIterator[RunningWorker]:
         """A worker in this process that receives; drained at the end of the block."""
         settings = self.settings(*flows, **sections)
         ended: Recorded[Observed] = Recorded()
         stop = Stop()
         async with assembled(settings, observe=ended.add) as worker:
-            draining = asyncio.create_task(drained(worker.pump, stop, drain_s=settings.worker.drain_s))
+            draining = asyncio.create_task(drained(worker, stop, drain_s=settings.worker.drain_s))
             try:
-                while worker.pump.facts.lanes_receiving == 0:
+                while worker.pump.facts.lanes_receiving == 0 and is_expected_to_receive:
                     await asyncio.wait({draining}, timeout=0.02)
                     if draining.done():
                         draining.result()

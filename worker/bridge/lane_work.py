@@ -52,6 +52,7 @@ class LaneWork:
         self._observe = observe
         self._wake = asyncio.Event()
         self._is_stopping = False
+        self._is_paused = False
         self._is_open = False
         self._failures = 0  # in a row, since something was last received
         self._failure: str | None = None
@@ -63,10 +64,15 @@ class LaneWork:
     @property
     def facts(self) -> LaneFacts:
         return LaneFacts(
-            is_receiving=self._is_open and not self._is_stopping,
+            is_receiving=self._is_open and not self._is_stopping and not self._is_paused,
             in_flight=len(self._in_flight),
             failure=self._failure,
         )
+
+    def pause(self, *, is_paused: bool) -> None:
+        """Nothing more is asked for; what was asked for before may still come."""
+        self._is_paused = is_paused
+        self._wake.set()
 
     def stop(self) -> None:
         self._is_stopping = True
@@ -116,7 +122,7 @@ class LaneWork:
                 return
             if self._ended:
                 continue
-            if self._is_stopping or not self._may_receive():
+            if self._is_stopping or self._is_paused or not self._may_receive():
                 await self._sleep(self._seconds_to_next_duty())
                 continue
             wait_s = _BUSY_WAIT_S if self._in_flight else _IDLE_WAIT_S

@@ -10,7 +10,8 @@ from worker.core.settlement import Settled
 class Observed:
     """One delivery, from queue to settlement. `flow` is None where no route was found.
 
-    `outcome` is None for a delivery given back unanswered; `defect` then names our own error, if that was why.
+    `outcome` is None for a delivery given back unanswered, or whose copy fetches the answer; `defect` names our own
+    error, if that was why.
     """
 
     request_id: str
@@ -25,6 +26,7 @@ class Observed:
     attempts: int
     is_recalled: bool  # answered from memory, without a call
     is_replied: bool
+    is_copied: bool  # a copy on the queue goes on with it
     settlement: str
     settled: Settled
     queue_wait_s: float

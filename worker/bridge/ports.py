@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from worker.core.delivery import Delivery
-from worker.core.outcome import FlowOutcome, Indeterminate, Unavailable
+from worker.core.flow_spec import FlowSpec
+from worker.core.outcome import FlowOutcome, Indeterminate, Running, Unavailable
 from worker.core.redelivery import Copy
 from worker.core.reply import Reply, Undelivered
 from worker.core.request import Call
@@ -46,7 +47,7 @@ class Lane(Protocol):
 
 
 class FlowCall(Protocol):
-    async def run(self) -> FlowOutcome:
+    async def run(self) -> FlowOutcome | Running:
         """Every attempt that the call's deadline and the flow's limits allow. Raises nothing but cancellation."""
         ...
 
@@ -55,8 +56,20 @@ class FlowCall(Protocol):
         ...
 
 
+class AnswerFetch(Protocol):
+    async def run(self) -> FlowOutcome:
+        """The flow's own answer, once it is there. Raises nothing but cancellation."""
+        ...
+
+    def cut_short(self, why: str) -> Indeterminate:
+        """What is known after `run` was cancelled."""
+        ...
+
+
 class Flows(Protocol):
     def start(self, call: Call) -> FlowCall: ...
+
+    def fetch(self, flow: FlowSpec, running: Running, *, until: float) -> AnswerFetch: ...
 
 
 class Replies(Protocol):
@@ -70,5 +83,5 @@ class Replies(Protocol):
 
 class Redeliveries(Protocol):
     async def schedule(self, copy: Copy, *, until: float) -> Undelivered | None:
-        """Put a copy on the request queue for later; None once accepted, else why not."""
+        """Put a copy on the queue for later; None once accepted, else why not."""
         ...

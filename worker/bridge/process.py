@@ -5,36 +5,43 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from worker.bridge.leash import CUTS_A_CALL, CUTS_A_REPLY, CutReason, CutShort, Leash
+import structlog
+
+from worker.bridge.calling import Calling, call_of, fetch_until, may_have_run
+from worker.bridge.leash import CUTS_A_REPLY, CutReason, CutShort, Leash
+from worker.bridge.places import Places
 from worker.bridge.ports import Flows, Redeliveries, Replies
 from worker.core import address
-from worker.core.content import body_for
-from worker.core.deadline import call_deadline, deadline_of
+from worker.core.deadline import deadline_of
 from worker.core.decode import decode
 from worker.core.delivery import Delivery
 from worker.core.flow_spec import FlowSpec
 from worker.core.outcome import (
     Answered,
-    Expired,
     FlowOutcome,
+    HeldBack,
     Indeterminate,
     Reason,
     Refused,
     Rejected,
     RequestOutcome,
+    Running,
     Unavailable,
+    lost_sight_of,
     too_large,
 )
-from worker.core.recall import Recall
-from worker.core.redelivery import NoFurtherTry, RedeliverySpec, first_enqueued_at, plan_copy
+from worker.core.recall import Recall, Recalled
+from worker.core.redelivery import Copy, NoFurtherTry, RedeliverySpec, first_enqueued_at, plan_copy, plan_fetch
 from worker.core.reply import Undelivered, asked_of, compose
 from worker.core.request import Call, Destination, Request, ReturnAddress
+from worker.core.retry import next_poll_s
 from worker.core.route import RouteRule, choose
 from worker.core.settlement import Abandon, Complete, DeadLetter, LeaveLocked, Settlement
-from worker.core.verdict import TryLater, dead_letter, judge, undeliverable
+from worker.core.verdict import TryLater, Verdict, dead_letter, judge, undeliverable
+
+_log = structlog.stdlib.get_logger(__name__)
 
 _COPY_WITHIN_S = 60.0  # a copy that the broker doesn't take for this long means the dead-letter queue
-_UNDER_WAY = Indeterminate(detail="A call of the flow was under way when the lock on the request was lost.", attempts=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +64,7 @@ class Bridge:
     flows: Flows
     replies: Replies
     redeliveries: Redeliveries | None  # None where copies have nowhere to go
+    places: Places
     recall: Recall = field(default_factory=Recall)
 
 
@@ -71,11 +79,15 @@ class Passage:
     request: Request | None = None
     flow: FlowSpec | None = None
     deadline: float | None = None
+    calling: Calling = field(init=False)
     outcome: RequestOutcome | None = None
-    may_have_run: bool = False
     is_recalled: bool = False
     is_replied: bool = False
-    call_s: float = 0.0
+    is_copied: bool = False  # a copy goes on in this delivery's place
+
+    def __post_init__(self) -> None:
+        bridge = self.bridge
+        self.calling = Calling(flows=bridge.flows, recall=bridge.recall, leash=self.leash, delivery=self.delivery)
 
     async def process(self) -> Settlement:
         """Whatever the world does at one of the awaits, a settlement comes of it."""
@@ -93,16 +105,11 @@ class Passage:
             request, self.delivery, destination, default_timeout_s=spec.default_timeout_s, now=_now()
         )
         flow = _route(request, spec)
-        if isinstance(flow, Rejected):
+        if isinstance(flow, Rejected | Indeterminate):
             return await self._end(flow, destination)
         self.flow = flow
-        recalled = self.bridge.recall.look_up(self.delivery, now=_now())
-        if recalled is not None:
-            self.is_recalled, self.outcome = True, recalled.outcome
-            self.may_have_run = _may_have_run(recalled.outcome)
-            return recalled.settlement or await self._end(recalled.outcome, destination)
-        outcome = await self._call(request, flow)
-        if isinstance(outcome, Abandon | LeaveLocked):
+        outcome = await self._outcome(request, flow)
+        if isinstance(outcome, Complete | DeadLetter | Abandon | LeaveLocked):
             return outcome
         return await self._end(outcome, destination)
 
@@ -111,77 +118,109 @@ class Passage:
         if self.delivery.delivery_count < 2 or self.is_replied or not isinstance(self.destination, ReturnAddress):
             return
         detail = "The bridge failed on this request repeatedly; its operator finds the reason in the log."
-        if self.may_have_run:
+        if self.calling.may_have_run:
             self.outcome = Indeterminate(detail=detail, attempts=1)
         else:
             self.outcome = Unavailable(detail=detail, attempts=0)
         self.is_replied = await self._publish(self.outcome, self.destination) is None
 
-    async def _call(self, request: Request, flow: FlowSpec) -> RequestOutcome | Abandon | LeaveLocked:
-        """An outcome; or, where there is nothing to tell the caller yet, what to do with the delivery."""
-        if self.delivery.is_redelivered and not flow.idempotent and flow.after_crash == "indeterminate":
-            return Indeterminate(
-                detail="An earlier delivery of this request ended without a word, so the flow may have run; "
-                'after_crash = "indeterminate" forbids another call.',
-                attempts=0,
-            )
-        until = call_deadline(self.deadline, enqueued_at=first_enqueued_at(self.delivery), now=_now())
-        if isinstance(until, Expired):
-            return until
-        call = _call_of(request, flow, until)
-        if isinstance(call, Rejected):
-            return call
-        return await self._attempt(call)
-
-    async def _attempt(self, call: Call) -> FlowOutcome | Abandon | LeaveLocked:
-        """From the first attempt on, a flow that isn't idempotent is never called again for this delivery."""
-        must_not_repeat = not call.flow.idempotent
-        started = _now()
-        flow_call = self.bridge.flows.start(call)
-        if must_not_repeat:
-            self.bridge.recall.keep(self.delivery, _UNDER_WAY, now=started)
-        try:
-            outcome = await self.leash.hold(flow_call.run(), cut_by=CUTS_A_CALL)
-        except CutShort as cut:
-            outcome = flow_call.cut_short(cut.reason.value)
-            if isinstance(outcome, Unavailable) or not must_not_repeat or cut.reason is CutReason.LOCK_LOST:
-                self._remember(outcome, call.flow)
-                return LeaveLocked() if cut.reason is CutReason.LOCK_LOST else Abandon()
-        except Exception:
-            self._remember(flow_call.cut_short("the bridge failed"), call.flow)
-            raise
-        finally:
-            self.call_s = _now() - started
-        self._remember(outcome, call.flow)
-        return outcome
-
-    def _remember(self, outcome: FlowOutcome, flow: FlowSpec) -> None:
-        """Only what can't be found out by calling again."""
-        self.may_have_run = _may_have_run(outcome)
-        if self.may_have_run and not (flow.idempotent and isinstance(outcome, Indeterminate)):
-            self.bridge.recall.keep(self.delivery, outcome, now=_now())
+    async def _outcome(self, request: Request, flow: FlowSpec) -> RequestOutcome | Settlement:
+        """From memory, from the run that an earlier delivery began, or from a call."""
+        recalled = self.bridge.recall.look_up(self.delivery, now=_now())
+        if recalled is not None and (settled := self._recall(recalled)) is not None:
+            return settled
+        if recalled is not None:
+            known: Call | RequestOutcome | Running = recalled.outcome
+        elif request.fetch is not None:
+            known = request.fetch.running
         else:
-            self.bridge.recall.forget(self.delivery)
+            known = call_of(request, self.delivery, flow, deadline=self.deadline, now=_now())
+        if not isinstance(known, Call | Running):
+            return known
+        async with self.bridge.places.entered(flow.name) as turn_in_s:
+            if isinstance(known, Call):
+                if turn_in_s is not None:
+                    return _no_place(flow, turn_in_s)
+                outcome = await self.calling.call(known)
+                if not isinstance(outcome, Running):
+                    return outcome
+                known = outcome
+            return await self._follow(known, flow, is_fetch=request.fetch is not None, turn_in_s=turn_in_s)
+
+    def _recall(self, recalled: Recalled) -> Settlement | None:
+        self.is_recalled = True
+        self.calling.may_have_run = may_have_run(recalled.outcome)
+        if not isinstance(recalled.outcome, Running):
+            self.outcome = recalled.outcome
+        return recalled.settlement
+
+    async def _follow(
+        self, running: Running, flow: FlowSpec, *, is_fetch: bool, turn_in_s: float | None
+    ) -> FlowOutcome | Settlement:
+        """Fetch the answer of a run that goes on.
+
+        A copy does it for a flow that isn't idempotent: once the original is completed, no crash can lead to a second
+        call. So does one that waits for its turn. An idempotent flow spares itself the way over the queue.
+        """
+        now = _now()
+        until = fetch_until(self.delivery, flow, deadline=self.deadline, now=now)
+        first_s = next_poll_s(0, retry_after_s=running.retry_after_s, remaining_s=until - now)
+        is_handed_over = turn_in_s is not None or not (is_fetch or flow.idempotent)
+        if is_handed_over and first_s is not None and self.bridge.redeliveries is not None:
+            delay_s = min(max(first_s, turn_in_s or 0.0), until - now)
+            copy = plan_fetch(
+                running, self.delivery, flow=flow.name, delay_s=delay_s, deadline=self.deadline or until, now=now
+            )
+            settlement = await self._hand_over(running, copy)
+            if settlement is not None:
+                return settlement
+        return await self.calling.fetch(flow, running, until=until, may_be_left=is_fetch)
+
+    async def _hand_over(self, running: Running, copy: Copy) -> Settlement | None:
+        """None where the queue doesn't take the copy."""
+        self.bridge.recall.keep(self.delivery, running, now=_now())
+        try:
+            undelivered = await self._schedule(copy)
+        except CutShort as cut:
+            if cut.reason is CutReason.LOCK_LOST:
+                return LeaveLocked()
+            self.outcome = lost_sight_of(running, cut.reason.value)
+            return undeliverable(self.outcome, cut.reason.value)
+        if undelivered is not None:
+            _log.warning("answer_fetched_in_place", why=undelivered.detail)
+            return None
+        self.bridge.recall.keep(self.delivery, running, settlement=Complete(), now=_now())
+        return Complete()
 
     async def _end(self, outcome: RequestOutcome, destination: Destination) -> Settlement:
-        """Reply first, then settle; a one-way request that may be tried again is copied first, then completed."""
+        """Reply first, then settle; what may be tried again later is copied first, then completed."""
         self.outcome = outcome
         is_idempotent = self.flow is not None and self.flow.idempotent
         verdict = judge(outcome, destination, is_idempotent=is_idempotent)
         try:
-            if verdict.reply_to is not None:
-                undelivered = await self._reply(outcome, verdict.reply_to)
-                if undelivered is not None:
-                    return undeliverable(self.outcome, undelivered.detail)
-            settlement = await self._try_later(verdict.then) if isinstance(verdict.then, TryLater) else verdict.then
+            settlement = await self._carry_out(verdict, outcome)
         except CutShort as cut:
             if cut.reason is CutReason.LOCK_LOST:
                 return LeaveLocked()
-            if is_idempotent or not _may_have_run(outcome):
+            if is_idempotent or not may_have_run(outcome):
                 return Abandon()
             return undeliverable(self.outcome, cut.reason.value)
-        self.bridge.recall.keep(self.delivery, self.outcome, settlement=settlement, now=_now())
+        if not (isinstance(settlement, DeadLetter) and settlement.reason is Reason.REPLY_UNDELIVERABLE):
+            self.bridge.recall.keep(self.delivery, self.outcome, settlement=settlement, now=_now())
         return settlement
+
+    async def _carry_out(self, verdict: Verdict, outcome: RequestOutcome) -> Complete | DeadLetter:
+        then = verdict.then
+        if isinstance(then, TryLater):
+            why_not = await self._try_later(then)
+            if why_not is None:
+                return Complete()
+            then = Complete() if verdict.reply_to is not None else dead_letter(outcome, because=why_not)
+        if verdict.reply_to is not None:
+            undelivered = await self._reply(outcome, verdict.reply_to)
+            if undelivered is not None:
+                return undeliverable(self.outcome or outcome, undelivered.detail)
+        return then
 
     async def _reply(self, outcome: RequestOutcome, to: ReturnAddress) -> Undelivered | None:
         undelivered = await self._publish(outcome, to)
@@ -198,16 +237,17 @@ class Passage:
             outcome,
             to,
             asked_of(self.delivery, self.request),
-            enqueued_at=self.delivery.enqueued_at,
+            enqueued_at=first_enqueued_at(self.delivery),
             deadline=self.deadline,
             now=now,
         )
         publishing = self.bridge.replies.publish(reply, until=now + reply.time_to_live_s)
         return await self.leash.hold(publishing, cut_by=CUTS_A_REPLY)
 
-    async def _try_later(self, later: TryLater) -> Complete | DeadLetter:
+    async def _try_later(self, later: TryLater) -> str | None:
+        """None once a copy is scheduled, else why there is none."""
         if self.bridge.redeliveries is None:
-            return dead_letter(later.outcome, because="there is no queue for another try (retry_queue)")
+            return "there is no queue for another try (retry_queue)"
         now = _now()
         copy = plan_copy(
             later.outcome,
@@ -219,17 +259,25 @@ class Passage:
             draw=random.random(),  # noqa: S311 - jitter
         )
         if isinstance(copy, NoFurtherTry):
-            return dead_letter(later.outcome, because=copy.why)
+            return copy.why
         # The broker may take it although we are cut before we hear of it: then the same copy again, never a call.
         self.bridge.recall.keep(self.delivery, later.outcome, now=now)
-        scheduling = self.bridge.redeliveries.schedule(copy, until=now + _COPY_WITHIN_S)
+        undelivered = await self._schedule(copy)
+        return None if undelivered is None else f"its next try couldn't be scheduled: {undelivered.detail}"
+
+    async def _schedule(self, copy: Copy) -> Undelivered | None:
+        assert self.bridge.redeliveries is not None  # noqa: S101 - nobody plans a copy that has nowhere to go
+        scheduling = self.bridge.redeliveries.schedule(copy, until=_now() + _COPY_WITHIN_S)
         undelivered = await self.leash.hold(scheduling, cut_by=CUTS_A_REPLY)
-        if undelivered is not None:
-            return dead_letter(later.outcome, because=f"its next try couldn't be scheduled: {undelivered.detail}")
-        return Complete()
+        self.is_copied = undelivered is None
+        return undelivered
 
 
-def _route(request: Request, spec: BridgeSpec) -> FlowSpec | Rejected:
+def _route(request: Request, spec: BridgeSpec) -> FlowSpec | Rejected | Indeterminate:
+    if request.fetch is not None:
+        known = spec.flows.get(request.fetch.flow_name)
+        gone = f"this worker has no flow {request.fetch.flow_name!r:.80} any more"
+        return known or lost_sight_of(request.fetch.running, gone)
     name = choose(spec.routes, spec.flows, request)
     if isinstance(name, Rejected):
         return name
@@ -243,24 +291,13 @@ def _route(request: Request, spec: BridgeSpec) -> FlowSpec | Rejected:
     return flow
 
 
-def _call_of(request: Request, flow: FlowSpec, until: float | None) -> Call | Rejected:
-    content = body_for(request, flow)
-    if isinstance(content, Rejected):
-        return content
-    body, content_type = content
-    return Call(
-        flow=flow,
-        request_id=request.request_id,
-        idempotency_key=request.idempotency_key,
-        body=body,
-        content_type=content_type,
-        trace=request.trace,
-        deadline=until,
+def _no_place(flow: FlowSpec, turn_in_s: float) -> Unavailable:
+    return Unavailable(
+        detail=f"Flow {flow.name} holds all the slots that this worker can give it; it was not called.",
+        attempts=0,
+        retry_after_s=turn_in_s,
+        held_back=HeldBack.PLACE,
     )
-
-
-def _may_have_run(outcome: RequestOutcome) -> bool:
-    return isinstance(outcome, Answered | Refused | Indeterminate)
 
 
 def _now() -> float:

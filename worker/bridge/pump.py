@@ -19,6 +19,7 @@ class PumpFacts:
     in_flight: int
     slots_free: int
     is_stopping: bool
+    is_paused: bool
     failure: str | None  # of one lane that isn't receiving
 
 
@@ -29,12 +30,20 @@ class Pump:
         self._slots = Slots(concurrency)
         self._lanes = [LaneWork(lane, bridge=bridge, slots=self._slots, observe=observe) for lane in lanes]
         self._is_stopping = False
+        self._is_paused = False
 
     async def run(self) -> None:
         """Returns after `stop`, when everything in flight has been settled."""
         async with asyncio.TaskGroup() as lanes:
             for lane in self._lanes:
                 lanes.create_task(lane.run())
+
+    def pause(self, *, is_paused: bool) -> None:
+        """Close the intake, or open it again: requests that nothing could be done with wait in the queue."""
+        if is_paused is not self._is_paused:
+            self._is_paused = is_paused
+            for lane in self._lanes:
+                lane.pause(is_paused=is_paused)
 
     def stop(self) -> None:
         """Receive no more; finish what is in flight."""
@@ -56,5 +65,6 @@ class Pump:
             in_flight=sum(lane.in_flight for lane in lanes),
             slots_free=self._slots.free,
             is_stopping=self._is_stopping,
+            is_paused=self._is_paused,
             failure=next((lane.failure for lane in lanes if lane.failure is not None), None),
         )

@@ -3,10 +3,9 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +21,9 @@ from worker.app import (
 )
 from worker.bridge.observed import Observed
 from worker.cli.caller import requester_of
+from worker.cli.finding import Finding, Verdict, failed, hint, ok
 from worker.cli.options import settings_from
+from worker.cli.probe_flow import probe_flow
 from worker.core.flow_spec import FlowSpec
 from worker.core.outcome import Outcome
 from worker.core.redelivery import FIRST_ENQUEUED
@@ -39,20 +40,7 @@ TOO_LATE_MS: Final = 3_600_000
 CLOSING_S: Final = 15.0
 
 
-class Verdict(StrEnum):
-    OK = "ok"
-    HINT = "hint"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    name: str
-    verdict: Verdict
-    detail: str
-
-
-async def findings(config: Path | None, *, round_trip: bool) -> AsyncIterator[Finding]:
+async def findings(config: Path | None, *, round_trip: bool, probe_flows: Iterable[str]) -> AsyncIterator[Finding]:
     """As they come; the cheap ones first. What needs a token waits for the token."""
     try:
         settings = settings_from(config)
@@ -67,6 +55,10 @@ async def findings(config: Path | None, *, round_trip: bool) -> AsyncIterator[Fi
         credential = await stack.enter_async_context(credential_of(settings))
         tokens = await asyncio.gather(*(_token(credential, scope) for scope in _scopes(settings)))
         for finding in tokens:
+            yield finding
+        flows = settings.flow_specs()
+        called = await asyncio.gather(*(probe_flow(name, flows, credential) for name in dict.fromkeys(probe_flows)))
+        for finding in called:
             yield finding
         if settings.servicebus.namespace and tokens[0].verdict is Verdict.FAILED:
             return
@@ -85,39 +77,39 @@ def derived(settings: Settings) -> list[Finding]:
     slowest = max(flows, key=longest_call_s)
     longest_s = longest_call_s(slowest)
     found = [
-        _ok("credit", f"{worker.concurrency} requests locked at most, over {len(lane_sources(settings))} receivers"),
-        _ok(
+        ok("credit", f"{worker.concurrency} requests locked at most, over {len(lane_sources(settings))} receivers"),
+        ok(
             "lock time",
             f"{longest_s:.0f} s at worst (flow {slowest.name}: {slowest.retry.attempts} attempts of "
             f"{slowest.timeout_s:g} s and their pauses); the {bus.lock_s:g} s lock is renewed about "
             f"{math.ceil(longest_s / (bus.lock_s / 2))} times",
         ),
-        _ok("drain", f"{worker.drain_s:g} s, below the platform's grace of {worker.grace_s:g} s"),
+        ok("drain", f"{worker.drain_s:g} s, below the platform's grace of {worker.grace_s:g} s"),
     ]
     for flow in flows:
         if flow.timeout_s > worker.drain_s:
             cut = f"an attempt of flow {flow.name} may take {flow.timeout_s:g} s and is cut when drain_s ends"
-            found.append(_hint("drain", f"{cut}; raise drain_s and grace_s if that matters"))
+            found.append(hint("drain", f"{cut}; raise drain_s and grace_s if that matters"))
         if flow.timeout_s > PLATFORM_ANSWERS_WITHIN_S:
             found.append(
-                _hint("time-out", f"flow {flow.name} waits {flow.timeout_s:g} s, but Power Automate gives up at 120 s")
+                hint("time-out", f"flow {flow.name} waits {flow.timeout_s:g} s, but Power Automate gives up at 120 s")
             )
     if worker.grace_s - worker.drain_s < CLOSING_S:
         left = f"grace_s leaves {worker.grace_s - worker.drain_s:g} s after drain_s"
         found.append(
-            _hint(
+            hint(
                 "grace",
                 f"{left}, and closing the links may take up to {CLOSING_S:g} s; raise grace_s, or lower drain_s",
             )
         )
     if bus.max_delivery_count < 3:
         found.append(
-            _hint("deliveries", "callers hear of a failing worker from the third delivery on; allow at least 3")
+            hint("deliveries", "callers hear of a failing worker from the third delivery on; allow at least 3")
         )
     if bus.request_sessions:
         found.append(_refused(NO_ORDER_YET))
     if not bus.reply_queues:
-        found.append(_hint("replies", "reply_queues is empty, so every request with a return address is dead-lettered"))
+        found.append(hint("replies", "reply_queues is empty, so every request with a return address is dead-lettered"))
     return found
 
 
@@ -139,8 +131,8 @@ async def _token(credential: Credential, scope: str) -> Finding:
     try:
         token = await credential.get_token(scope)
     except NoToken as missing:
-        return Finding(name=name, verdict=Verdict.FAILED, detail=str(missing))
-    return _ok(name, f"valid for {(token.expires_on - time.time()) / 3600:.1f} h")
+        return failed(name, str(missing))
+    return ok(name, f"valid for {(token.expires_on - time.time()) / 3600:.1f} h")
 
 
 def _probes(settings: Settings, bus: Bus, *, round_trip: bool) -> list[Coroutine[Any, Any, Finding]]:
@@ -179,7 +171,7 @@ async def _round_trip(settings: Settings) -> Finding:
     )
     stop = Stop()
     async with assembled(here, observe=_unseen) as worker, requester_of(settings) as requester:
-        draining = asyncio.create_task(drained(worker.pump, stop, drain_s=settings.worker.drain_s))
+        draining = asyncio.create_task(drained(worker, stop, drain_s=settings.worker.drain_s))
         started = time.perf_counter()
         try:
             reply = await requester.request(
@@ -190,15 +182,15 @@ async def _round_trip(settings: Settings) -> Finding:
             )
         except (NoReply, BusRefused) as missing:
             detail = f"{missing} Check that a worker runs, and the rights to send requests and to listen for replies."
-            return Finding(name=name, verdict=Verdict.FAILED, detail=detail)
+            return failed(name, detail)
         finally:
             elapsed_ms = (time.perf_counter() - started) * 1000
             stop.request()
             await draining
     if reply.outcome is not Outcome.EXPIRED:
         detail = f"expected the answer expired, got {reply.outcome.value} ({reply.reason}); correct the routes"
-        return Finding(name=name, verdict=Verdict.FAILED, detail=detail)
-    return _ok(name, f"one request sent and answered in {elapsed_ms:.0f} ms")
+        return failed(name, detail)
+    return ok(name, f"one request sent and answered in {elapsed_ms:.0f} ms")
 
 
 def _unseen(_observed: Observed) -> None:
@@ -206,12 +198,4 @@ def _unseen(_observed: Observed) -> None:
 
 
 def _refused(problem: Problem) -> Finding:
-    return Finding(name=problem.key, verdict=Verdict.FAILED, detail=str(problem).removeprefix(f"{problem.key}: "))
-
-
-def _ok(name: str, detail: str) -> Finding:
-    return Finding(name=name, verdict=Verdict.OK, detail=detail)
-
-
-def _hint(name: str, detail: str) -> Finding:
-    return Finding(name=name, verdict=Verdict.HINT, detail=detail)
+    return failed(problem.key, str(problem).removeprefix(f"{problem.key}: "))

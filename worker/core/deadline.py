@@ -31,14 +31,19 @@ def reply_margin_s(budget_s: float) -> float:
     return min(0.5, 0.05 * budget_s)
 
 
+def reply_due(deadline: float, *, enqueued_at: float) -> float:
+    """When an outcome must be there for its reply to be in time."""
+    return deadline - reply_margin_s(deadline - enqueued_at)
+
+
 def call_deadline(deadline: float | None, *, enqueued_at: float, now: float) -> float | Expired | None:
     """When the call must have ended for its reply to be in time; `Expired` when that is already past."""
     if deadline is None:
         return None
-    budget_s = deadline - min(enqueued_at, now)
-    ends = deadline - reply_margin_s(budget_s)
+    ends = reply_due(deadline, enqueued_at=min(enqueued_at, now))
     if ends > now:
         return ends
     return Expired(
-        detail=f"The request was {now - enqueued_at:.1f} s old when its turn came; its time is {budget_s:.3g} s."
+        detail=f"The request was {now - enqueued_at:.1f} s old when its turn came; "
+        f"its time is {deadline - enqueued_at:.3g} s."
     )

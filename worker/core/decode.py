@@ -7,11 +7,17 @@ from collections.abc import Mapping
 from worker.core.dataverse.document import ContextBroken, document_text
 from worker.core.dataverse.facts import claims_of, completed, facts_of, is_stripped
 from worker.core.delivery import Delivery, PropertyValue
-from worker.core.outcome import Reason, Rejected
-from worker.core.request import EventFacts, Request
+from worker.core.outcome import Reason, Rejected, Running
+from worker.core.request import EventFacts, Fetch, Request
 
 REQUEST_ID = "request-id"  # of a copy: the first message id
 DELIVERY_ATTEMPT = "delivery-attempt"  # of a copy: scheduled redeliveries so far
+TIMEOUT_S = "timeout-s"
+# Of a copy that fetches the answer of a run that goes on.
+ANSWER_LOCATION = "answer-location"
+ANSWER_FLOW = "answer-flow"
+ANSWER_RUN_ID = "answer-run-id"
+ANSWER_ATTEMPTS = "answer-attempts"
 
 _TRACE_PROPERTIES = ("traceparent", "tracestate", "Diagnostic-Id")
 
@@ -74,11 +80,26 @@ def _request(delivery: Delivery) -> Request:
         event=_event(delivery.body, delivery.content_type, properties),
         is_truncated=is_stripped(properties),
         flow_name=text_of(properties.get("flow")),
-        timeout_s=_seconds(properties, "timeout-s"),
+        timeout_s=_seconds(properties, TIMEOUT_S),
         reply_ttl_s=_seconds(properties, "reply-ttl-s"),
         trace=_trace(properties),
         delivery_attempt=_count(properties, DELIVERY_ATTEMPT),
+        fetch=_fetch(properties),
     )
+
+
+def _fetch(properties: Mapping[str, PropertyValue]) -> Fetch | None:
+    location, flow = text_of(properties.get(ANSWER_LOCATION)), text_of(properties.get(ANSWER_FLOW))
+    if REQUEST_ID not in properties or location is None or flow is None:
+        return None
+    # Its schedule was the wait that the flow asked for.
+    running = Running(
+        location=location,
+        retry_after_s=0.0,
+        run_id=text_of(properties.get(ANSWER_RUN_ID)),
+        attempts=_count(properties, ANSWER_ATTEMPTS),
+    )
+    return Fetch(flow_name=flow, running=running)
 
 
 def _event(body: bytes, content_type: str | None, properties: Mapping[str, PropertyValue]) -> EventFacts | None:

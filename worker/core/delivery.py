@@ -33,8 +33,9 @@ class Delivery:
     to: str | None
     partition_key: str | None
     time_to_live_s: float | None
-    body: bytes | None
-    properties: Mapping[str, PropertyValue] = field(default_factory=dict)
+    body: bytes | None = field(repr=False)
+    # May hold the signed address of a run's answer.
+    properties: Mapping[str, PropertyValue] = field(default_factory=dict, repr=False)
 
     @property
     def is_redelivered(self) -> bool:

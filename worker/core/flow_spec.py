@@ -39,6 +39,7 @@ class FlowSpec:
     after_crash: AfterCrash = "call"
     concurrency: int = 100
     rate_per_s: float = 0.0  # 0: no cap
+    hedge_after_s: float = 0.0  # 0: never; only for an idempotent flow
     max_response_bytes: int = 10_485_760
     polling_hosts: tuple[str, ...] = ()
     truncated: Literal["reject", "pass"] = "reject"

@@ -1,7 +1,7 @@
 """How a request can end for its caller."""
 
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum, auto
 from typing import TypeAlias
 
 
@@ -60,16 +60,24 @@ class Refused:
     code: str | None = None
 
 
+class HeldBack(Enum):
+    """What of our own kept a call back. Waiting for it costs no try."""
+
+    CIRCUIT = auto()
+    PLACE = auto()  # the flow has all the slots that it may have
+    TOKEN = auto()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unavailable:
-    """The flow surely did not run. `attempts` is 0 when it was never called (open circuit, no token)."""
+    """The flow surely did not run. `attempts` is 0 when it was never called."""
 
     detail: str
     attempts: int
     http_status: int | None = None
     retry_after_s: float | None = None
     code: str | None = None
-    circuit_open: bool = False
+    held_back: HeldBack | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +89,16 @@ class Indeterminate:
     http_status: int | None = None
     run_id: str | None = None
     code: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """No outcome yet: the run goes on, and its answer is to be fetched at `location`, which may hold a signature."""
+
+    location: str = field(repr=False)
+    retry_after_s: float | None
+    run_id: str | None
+    attempts: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +117,16 @@ class Rejected:
     reason: Reason
     detail: str
     attempts: int = 0
+
+
+def lost_sight_of(running: Running, why: str) -> Indeterminate:
+    """What is left of a run whose answer can't be fetched; `why` follows a comma."""
+    return Indeterminate(
+        detail=f"The flow runs and answered HTTP 202, but {why}.",
+        attempts=running.attempts,
+        http_status=202,
+        run_id=running.run_id,
+    )
 
 
 def too_large(answer: Answered | Refused, detail: str) -> Indeterminate:

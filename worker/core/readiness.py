@@ -15,14 +15,16 @@ class Readiness:
 
 
 def readiness(
-    *, is_draining: bool, lanes_receiving: int, bus_failure: str | None, token_failure: str | None
+    *, is_draining: bool, is_paused: bool, lanes_receiving: int, bus_failure: str | None, token_failure: str | None
 ) -> Readiness:
     """One lane is enough: a worker with a connection in trouble still answers."""
     reasons = []
     if is_draining:
         reasons.append("draining: the worker finishes what it has and takes nothing new")
-    elif lanes_receiving == 0:
+    elif lanes_receiving == 0 and (bus_failure is not None or not is_paused):
         reasons.append(f"not receiving: {bus_failure or 'connecting to the request queue'}")
     if token_failure is not None:
         reasons.append(f"no token for the flows: {token_failure}")
+    elif is_paused:
+        reasons.append("no token for the flows yet: it is being asked for")
     return Readiness(reasons=tuple(reasons))

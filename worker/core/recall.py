@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from worker.core.delivery import Delivery
-from worker.core.outcome import Answered, Refused, RequestOutcome, too_large
+from worker.core.outcome import Answered, Refused, RequestOutcome, Running, too_large
 from worker.core.settlement import Settlement
 
 _Key: TypeAlias = tuple[int, str | None]
@@ -27,7 +27,7 @@ class RecallSpec:
 class Recalled:
     """`settlement` is set once nothing but saying it to the broker is left to do."""
 
-    outcome: RequestOutcome
+    outcome: RequestOutcome | Running
     settlement: Settlement | None
 
 
@@ -50,7 +50,7 @@ class Recall:
         return len(self._entries)
 
     def keep(
-        self, delivery: Delivery, outcome: RequestOutcome, *, settlement: Settlement | None = None, now: float
+        self, delivery: Delivery, outcome: RequestOutcome | Running, *, settlement: Settlement | None = None, now: float
     ) -> None:
         self.forget(delivery)
         kept = _without_large_body(outcome, self._spec.max_bytes // 8)
@@ -88,12 +88,12 @@ def _key(delivery: Delivery) -> _Key:
     return delivery.sequence_number, delivery.message_id
 
 
-def _body_bytes(outcome: RequestOutcome) -> int:
+def _body_bytes(outcome: RequestOutcome | Running) -> int:
     body = outcome.body if isinstance(outcome, Answered | Refused) else None
     return 0 if body is None else len(body.content)
 
 
-def _without_large_body(outcome: RequestOutcome, limit_bytes: int) -> RequestOutcome:
+def _without_large_body(outcome: RequestOutcome | Running, limit_bytes: int) -> RequestOutcome | Running:
     if not isinstance(outcome, Answered | Refused) or _body_bytes(outcome) <= limit_bytes:
         return outcome
     detail = "The flow answered an earlier delivery of this request, but its answer was too large to keep."

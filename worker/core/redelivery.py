@@ -1,20 +1,31 @@
-"""Copies of a one-way request that wait on the queue for their next try."""
+"""Copies of a request that wait on the queue: for their next try, or for the answer of a run that goes on."""
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from worker.core.decode import DELIVERY_ATTEMPT, REQUEST_ID, request_id_of
+from worker.core.decode import (
+    ANSWER_ATTEMPTS,
+    ANSWER_FLOW,
+    ANSWER_LOCATION,
+    ANSWER_RUN_ID,
+    DELIVERY_ATTEMPT,
+    REQUEST_ID,
+    TIMEOUT_S,
+    request_id_of,
+)
 from worker.core.delivery import Delivery, PropertyValue
-from worker.core.outcome import Indeterminate, Unavailable
+from worker.core.outcome import Indeterminate, Running, Unavailable
 
 FIRST_ENQUEUED = "first-enqueued"  # epoch milliseconds, the broker's clock
-_LEAST_WAIT_S = 1.0  # for an open circuit
+_LEAST_HANDOVER_S = 0.2  # so that the original has gone before the copy comes
+_LEAST_WAIT_S = 1.0  # for what our own limits hold back
+_OF_AN_ANSWER = frozenset({ANSWER_ATTEMPTS, ANSWER_FLOW, ANSWER_LOCATION, ANSWER_RUN_ID})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedeliverySpec:
-    """`delays_s`: before the first, second, … further try; a copy that waits for a circuit takes none of them."""
+    """`delays_s`: before the first, second, … further try; a copy that was held back takes none of them."""
 
     delays_s: tuple[float, ...]
     max_age_s: float
@@ -26,7 +37,7 @@ class Copy:
 
     original: Delivery
     message_id: str
-    properties: Mapping[str, PropertyValue]
+    properties: Mapping[str, PropertyValue] = field(repr=False)
     time_to_live_s: float | None
     delay_s: float
 
@@ -48,13 +59,13 @@ def plan_copy(
 ) -> Copy | NoFurtherTry:
     """`tries`: redeliveries so far; `deadline` and `now` are on the loop's clock; `draw` is uniform in [0, 1).
 
-    Waiting for an open circuit is not a try: it leaves `delivery-attempt` as it is and ends by age alone.
+    What our own limits held back has spent no try: `delivery-attempt` stays as it is, and age alone ends it.
     """
     age_s = max(0.0, now - first_enqueued_at(delivery))
     left_age_s = spec.max_age_s - age_s
-    if isinstance(outcome, Unavailable) and outcome.circuit_open:
+    if isinstance(outcome, Unavailable) and outcome.held_back is not None:
         delay_s = max(_LEAST_WAIT_S, outcome.retry_after_s or 0.0) * (1.0 + 0.2 * draw)
-        if left_age_s >= _LEAST_WAIT_S:  # to the end of its age, though the circuit opens later
+        if left_age_s >= _LEAST_WAIT_S:  # to the end of its age, though its turn comes later
             delay_s = min(delay_s, left_age_s)
     elif tries < len(spec.delays_s):
         delay_s = max(spec.delays_s[tries], _asked_delay_s(outcome))
@@ -66,17 +77,31 @@ def plan_copy(
     left_s = _time_to_live_left_s(delivery, now)
     if (deadline is not None and now + delay_s >= deadline) or (left_s is not None and delay_s >= left_s):
         return NoFurtherTry(why=f"the next try, in {delay_s:.0f} s, would come after its time is over")
-    request_id = request_id_of(delivery)
+    kept = {name: value for name, value in delivery.properties.items() if name not in _OF_AN_ANSWER}
     return Copy(
         original=delivery,
-        message_id=_copy_id(request_id, delivery),
-        properties={
-            **delivery.properties,
-            REQUEST_ID: request_id,
-            DELIVERY_ATTEMPT: tries,
-            FIRST_ENQUEUED: _first_enqueued_ms(delivery),
-        },
-        time_to_live_s=None if left_s is None else left_s - delay_s,
+        message_id=_copy_id("copy", delivery),
+        properties={**kept, **_origin(delivery, deadline), DELIVERY_ATTEMPT: tries},
+        time_to_live_s=_time_to_live_s(left_s, delay_s, deadline, now),
+        delay_s=delay_s,
+    )
+
+
+def plan_fetch(running: Running, delivery: Delivery, *, flow: str, delay_s: float, deadline: float, now: float) -> Copy:
+    """A copy that asks for a run's answer, from `delay_s` on until `deadline`; who receives it never calls the flow."""
+    delay_s = max(delay_s, _LEAST_HANDOVER_S)
+    answer: dict[str, PropertyValue] = {
+        ANSWER_LOCATION: running.location,
+        ANSWER_FLOW: flow,
+        ANSWER_ATTEMPTS: running.attempts,
+    }
+    if running.run_id is not None:
+        answer[ANSWER_RUN_ID] = running.run_id
+    return Copy(
+        original=delivery,
+        message_id=_copy_id("fetch", delivery),
+        properties={**delivery.properties, **_origin(delivery, deadline), **answer},
+        time_to_live_s=_outliving_s(deadline - now - delay_s),
         delay_s=delay_s,
     )
 
@@ -84,6 +109,29 @@ def plan_copy(
 def first_enqueued_at(delivery: Delivery) -> float:
     """When the request itself was enqueued, on the loop's clock: earlier than `enqueued_at` for a copy."""
     return delivery.enqueued_at - max(0.0, (delivery.enqueued_time_ms - _first_enqueued_ms(delivery)) / 1000)
+
+
+def _origin(delivery: Delivery, deadline: float | None) -> dict[str, PropertyValue]:
+    """What a copy must say of the first message, because its own enqueued time and time to live are others."""
+    origin: dict[str, PropertyValue] = {
+        REQUEST_ID: request_id_of(delivery),
+        FIRST_ENQUEUED: _first_enqueued_ms(delivery),
+    }
+    if deadline is not None:
+        origin[TIMEOUT_S] = round(max(deadline - first_enqueued_at(delivery), 0.001), 3)
+    return origin
+
+
+def _time_to_live_s(left_s: float | None, delay_s: float, deadline: float | None, now: float) -> float | None:
+    """Counted from when the copy becomes visible, `delay_s` from now."""
+    if deadline is not None:
+        return _outliving_s(deadline - now - delay_s)
+    return None if left_s is None else left_s - delay_s
+
+
+def _outliving_s(left_s: float) -> float:
+    """So long that a worker still sees the copy after its deadline, and tells its caller."""
+    return max(left_s, 0.0) + 60.0
 
 
 def _asked_delay_s(outcome: Unavailable | Indeterminate) -> float:
@@ -101,6 +149,7 @@ def _time_to_live_left_s(delivery: Delivery, now: float) -> float | None:
     return delivery.time_to_live_s - max(0.0, now - delivery.enqueued_at)
 
 
-def _copy_id(request_id: str, delivery: Delivery) -> str:
+def _copy_id(kind: str, delivery: Delivery) -> str:
     """Differs from every earlier id of the request, but not when the same delivery is copied once more."""
-    return hashlib.sha256(f"copy\0{request_id}\0{delivery.sequence_number}".encode()).hexdigest()[:32]
+    named = f"{kind}\0{request_id_of(delivery)}\0{delivery.sequence_number}"
+    return hashlib.sha256(named.encode()).hexdigest()[:32]

@@ -1,11 +1,12 @@
 """A delivery that was understood, and the call made of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from worker.core.delivery import PropertyValue
-from worker.core.flow_spec import FlowSpec
+from worker.core.flow_spec import FlowSpec, RetrySpec
+from worker.core.outcome import Running
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,14 @@ class EventFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fetch:
+    """What a copy is for that a worker made: the answer of a run which the flow of that name has already begun."""
+
+    flow_name: str
+    running: Running
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A decoded request. `timeout_s` is the property `timeout-s`; `event` is None for a body that isn't Dataverse's."""
 
@@ -47,7 +56,7 @@ class Request:
     body: bytes
     content_type: str | None
     subject: str | None
-    properties: Mapping[str, PropertyValue]
+    properties: Mapping[str, PropertyValue] = field(repr=False)
     event: EventFacts | None
     is_truncated: bool
     flow_name: str | None
@@ -55,6 +64,7 @@ class Request:
     reply_ttl_s: float | None
     trace: Mapping[str, str]  # traceparent and tracestate, where printable ASCII
     delivery_attempt: int  # earlier scheduled redeliveries
+    fetch: Fetch | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +72,7 @@ class Call:
     """One request to one flow. `deadline` is on the loop's clock; None: bounded by its attempts alone."""
 
     flow: FlowSpec
+    retry: RetrySpec
     request_id: str
     idempotency_key: str
     body: bytes

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
-from worker.core.outcome import Answered, FlowBody, Indeterminate, Reason, Refused, Unavailable
+from worker.core.outcome import Answered, FlowBody, Indeterminate, Reason, Refused, Running, Unavailable
 from worker.core.redaction import redact
 
 NO_RESPONSE: Final = "NoResponse"  # the run ended without reaching its Response action
@@ -23,6 +23,7 @@ class Flaw(Enum):
 
     CUT_OFF = auto()
     TIMED_OUT = auto()
+    GARBLED = auto()  # its compression can't be undone
     TOO_LARGE = auto()
 
 
@@ -31,6 +32,7 @@ class Response:
     """A status line and headers arrived; `body` is a `Flaw` where not all of the body did.
 
     `retry_after_s` is the Retry-After header, already read. `location` is None where the header is absent.
+    `remaining_writes` counts down to the trigger's 429.
     """
 
     status: int
@@ -39,6 +41,7 @@ class Response:
     run_id: str | None = None
     location: str | None = None
     retry_after_s: float | None = None
+    remaining_writes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,15 +76,6 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
-    """202 with Location: the run goes on, its answer is to be fetched there."""
-
-    location: str
-    retry_after_s: float | None
-    run_id: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StillRunning:
     """No answer at the Location yet. `location` is set where it moved."""
 
@@ -89,7 +83,7 @@ class StillRunning:
     location: str | None = None
 
 
-AttemptResult: TypeAlias = Ended | Accepted
+AttemptResult: TypeAlias = Ended | Running
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,10 +98,15 @@ def judge_response(response: Response, *, attempts: int) -> AttemptResult:
     """`attempts` counts this one."""
     if 200 <= response.status < 300:
         if response.status == 202 and response.location is not None:
-            return Accepted(location=response.location, retry_after_s=response.retry_after_s, run_id=response.run_id)
+            return Running(
+                location=response.location,
+                retry_after_s=response.retry_after_s,
+                run_id=response.run_id,
+                attempts=attempts,
+            )
         return _own_answer(response, attempts)
-    error = None if isinstance(response.body, Flaw) else platform_error(response.body)
-    if response.status == 504 or (response.status == 502 and error is not None and error.code == NO_RESPONSE):
+    error = _error(response)
+    if _has_lost_its_run(response, error):
         return _in_doubt(response, error, attempts)
     if response.run_id is not None and response.status >= 300:
         return _own_answer(response, attempts)
@@ -118,16 +117,20 @@ def judge_response(response: Response, *, attempts: int) -> AttemptResult:
     return _in_doubt(response, error, attempts)
 
 
-def judge_poll(response: Response, accepted: Accepted, *, attempts: int) -> Ended | StillRunning:
-    """What a GET of the Location brought: anything whole but 202 is the flow's own answer.
+def judge_poll(response: Response, running: Running) -> Ended | StillRunning:
+    """What a GET of the Location brought: anything whole but 202 is the flow's own answer, or says that none will come.
 
     Without a run id, a failing platform or token may stand in its place; and what was cut off can be fetched again.
     """
-    is_own = response.run_id is not None or response.status not in TROUBLE_WHILE_POLLING
+    is_own = response.status >= 200 and (response.run_id is not None or response.status not in TROUBLE_WHILE_POLLING)
     is_broken = isinstance(response.body, Flaw) and response.body is not Flaw.TOO_LARGE
     if response.status == 202 or not is_own or is_broken:
         return StillRunning(retry_after_s=response.retry_after_s, location=response.location)
-    return _own_answer(replace(response, run_id=response.run_id or accepted.run_id), attempts)
+    response = replace(response, run_id=response.run_id or running.run_id)
+    error = _error(response)
+    if _has_lost_its_run(response, error):
+        return replace(_in_doubt(response, error, running.attempts), again=Again.NEVER)
+    return _own_answer(response, running.attempts)
 
 
 def judge_silence(silence: NoAnswer, *, attempts: int) -> Ended:
@@ -156,6 +159,11 @@ def platform_error(body: bytes) -> PlatformError | None:
     )
 
 
+def _has_lost_its_run(response: Response, error: PlatformError | None) -> bool:
+    """The platform gave up waiting, or the run ended without answering: not the run's own word, even with its id."""
+    return response.status == 504 or (response.status == 502 and _code(error) == NO_RESPONSE)
+
+
 def _own_answer(response: Response, attempts: int) -> Ended:
     """A run answered; its body counts only when it is whole."""
     if isinstance(response.body, Flaw):
@@ -173,7 +181,7 @@ def _own_answer(response: Response, attempts: int) -> Ended:
         attempts=attempts,
         body=body,
         run_id=response.run_id,
-        code=_code(platform_error(response.body)),
+        code=_code(_error(response)),
     )
     return Ended(outcome=refused, again=Again.NEVER, sign=Sign.ALIVE)
 
@@ -234,6 +242,10 @@ def _said(response: Response, error: PlatformError | None) -> str:
     return f"The platform answered with HTTP {response.status}."
 
 
+def _error(response: Response) -> PlatformError | None:
+    return None if isinstance(response.body, Flaw) else platform_error(response.body)
+
+
 def _code(error: PlatformError | None) -> str | None:
     return None if error is None else error.code
 
@@ -247,5 +259,6 @@ def _fit_to_show(text: str, limit: int) -> str:
 _FLAWS: Final = {
     Flaw.CUT_OFF: "the connection was lost before the whole answer arrived",
     Flaw.TIMED_OUT: "the time was up before the whole answer arrived",
+    Flaw.GARBLED: "the answer's compression can't be undone",
     Flaw.TOO_LARGE: "the answer is larger than max_response_bytes",
 }

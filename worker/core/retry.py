@@ -12,6 +12,8 @@ LEAST_ATTEMPT_S: Final = 0.25
 
 FIRST_POLL_S: Final = 1.0
 POLL_GROWTH: Final = 1.5
+QUICK_POLLS: Final = 5
+LEAST_POLL_S: Final = 0.1  # after these: a flow that says "Retry-After: 0" for ever is not asked in a tight loop
 LONGEST_POLL_S: Final = 15.0
 LONGEST_RETRY_AFTER_S: Final = 999_999_999.0  # what nine digits say; as an integer it fits AMQP's 32 bits
 
@@ -19,19 +21,25 @@ _DELTA_SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 
 
 def next_delay_s(
-    spec: RetrySpec, attempt: int, *, retry_after_s: float | None, remaining_s: float | None, draw: float
+    spec: RetrySpec,
+    attempt: int,
+    *,
+    retry_after_s: float | None,
+    remaining_s: float | None,
+    draw: float,
+    least_s: float = LEAST_ATTEMPT_S,
 ) -> float | None:
     """Seconds to wait after the failed `attempt` (1 for the first); None to give up.
 
-    `draw` is uniform in [0, 1). With `remaining_s` None nothing bounds the wait but `max_s`: a Retry-After above it
-    belongs to whoever can wait without holding the request.
+    `draw` is uniform in [0, 1); `least_s`: what an attempt needs at least. With `remaining_s` None nothing bounds the
+    wait but `max_s`: a Retry-After above it belongs to whoever can wait without holding the request.
     """
     if attempt >= spec.attempts:
         return None
     # The exponent is capped before it overflows a float; max_s caps the result anyway.
     backoff_s = min(spec.max_s, spec.first_s * 2.0 ** min(attempt - 1, 60))
     delay_s = max(draw * backoff_s, retry_after_s or 0.0)
-    longest_s = spec.max_s if remaining_s is None else remaining_s - LEAST_ATTEMPT_S
+    longest_s = spec.max_s if remaining_s is None else remaining_s - least_s
     return delay_s if delay_s <= longest_s else None
 
 
@@ -42,7 +50,8 @@ def next_poll_s(polls: int, *, retry_after_s: float | None, remaining_s: float) 
     """
     usable_s = remaining_s - LEAST_ATTEMPT_S
     if retry_after_s is not None:
-        return retry_after_s if retry_after_s <= usable_s else None
+        delay_s = max(retry_after_s, LEAST_POLL_S if polls >= QUICK_POLLS else 0.0)
+        return delay_s if delay_s <= usable_s else None
     if usable_s <= 0:
         return None
     return min(FIRST_POLL_S * POLL_GROWTH ** min(polls, 60), LONGEST_POLL_S, usable_s)

@@ -6,6 +6,7 @@ from typing import assert_never
 from worker.core.outcome import (
     Answered,
     Expired,
+    HeldBack,
     Indeterminate,
     Outcome,
     Reason,
@@ -17,19 +18,21 @@ from worker.core.outcome import (
 from worker.core.request import Destination, OneWay, ReturnAddress
 from worker.core.settlement import Complete, DeadLetter
 
+# An open circuit is no queue: callers who can wait for it have waited.
+_COMES_TO_ITS_TURN = frozenset({HeldBack.PLACE, HeldBack.TOKEN})
 _MAX_DESCRIPTION_CHARS = 2000  # the broker takes 4,096, in bytes of UTF-16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TryLater:
-    """One-way and without an answer: a copy is scheduled, if a further try is left, and the original completed."""
+    """A copy is scheduled, if a further try is left and comes in time, and the original completed."""
 
     outcome: Unavailable | Indeterminate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Reply first, where there is somebody to reply to; then settle."""
+    """Reply first, where there is somebody to reply to; then settle. A copy that comes again takes the reply along."""
 
     reply_to: ReturnAddress | None
     then: Complete | DeadLetter | TryLater
@@ -38,6 +41,8 @@ class Verdict:
 def judge(outcome: RequestOutcome, destination: Destination, *, is_idempotent: bool) -> Verdict:
     match destination:
         case ReturnAddress():
+            if isinstance(outcome, Unavailable) and outcome.held_back in _COMES_TO_ITS_TURN:
+                return Verdict(reply_to=destination, then=TryLater(outcome=outcome))
             # A rejected request is kept as well as answered: its sender has something to repair.
             then = dead_letter(outcome) if isinstance(outcome, Rejected) else Complete()
             return Verdict(reply_to=destination, then=then)

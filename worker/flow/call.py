@@ -4,52 +4,34 @@ import asyncio
 import math
 import random
 from dataclasses import dataclass, replace
-from typing import Protocol, assert_never
+from typing import Final, TypeAlias, assert_never
 
-import aiohttp
-from azure.core.credentials import AccessToken
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
-from yarl import URL
 
 from worker.core.breaker import Permit
-from worker.core.outcome import Expired, FlowOutcome, Indeterminate, Unavailable
+from worker.core.outcome import Answered, Expired, FlowOutcome, HeldBack, Indeterminate, Refused, Running, Unavailable
 from worker.core.request import Call
-from worker.core.response import Accepted, Again, Ended, NoAnswer, Sign, judge_response, judge_silence
+from worker.core.response import Again, AttemptResult, Ended, NoAnswer, judge_response, judge_silence
 from worker.core.retry import LEAST_ATTEMPT_S, next_delay_s
 from worker.flow.exchange import Departure, HttpRequest, exchange
-from worker.flow.gate import CircuitOpen, Gate, KeptOut, TimeUp
+from worker.flow.gate import CircuitOpen, KeptOut, TimeUp
 from worker.flow.headers import call_headers
-from worker.flow.polling import is_same_origin, is_signed, poll
+from worker.flow.line import Line, bearer
 from worker.flow.token import NoToken
 
-
-class TokenSource(Protocol):
-    """Both coroutines raise `NoToken`."""
-
-    def held_token(self, scope: str) -> AccessToken | None: ...
-
-    async def get_token(self, *scopes: str) -> AccessToken: ...
-
-    async def renewed_token(self, scope: str, *, stale: str) -> AccessToken: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """What the calls of one flow share. `takes_token`: a signed URL refuses one."""
-
-    url: URL
-    takes_token: bool
-    session: aiohttp.ClientSession
-    gate: Gate
-    tokens: TokenSource
+TOO_LITTLE_TIME: Final = "TooLittleTimeLeft"
+WITHOUT_TOKEN_S: Final = 10.0  # a request that found no token comes back after this: an endpoint is asked every 5 s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _NotSent:
-    """The gate or the lack of a token kept the flow from being called."""
+    """The flow was not called, and why."""
 
     outcome: Unavailable | Expired
     again: Again
+
+
+_Result: TypeAlias = AttemptResult | _NotSent
 
 
 class FlowCall:
@@ -59,16 +41,20 @@ class FlowCall:
         self._call = call
         self._flow = call.flow
         self._line = line
+        self._gate = line.gate
         self._headers = call_headers(call)
-        self._departure = Departure()
+        self._departures: list[Departure] = []  # of attempts that are under way, or that nothing is known of
         self._doubt: Indeterminate | None = None  # what is known of an attempt that may have run
+        self._is_let_through = False
         self.attempts = 0
 
-    async def run(self) -> FlowOutcome:
+    async def run(self) -> FlowOutcome | Running:
         """Every attempt that the call's deadline and the flow's limits allow. Raises nothing but cancellation."""
-        last = await self._try()
+        last = self._too_little_time() or await self._try()
         if self._may_repeat(last):
             last = await self._repeat(last)
+        if isinstance(last, Running):
+            return last
         if self._doubt is not None and isinstance(last.outcome, Unavailable | Expired):
             return replace(self._doubt, attempts=self.attempts)
         return last.outcome
@@ -77,11 +63,11 @@ class FlowCall:
         """What is known after `run` was cancelled."""
         if self._doubt is not None:
             return replace(self._doubt, detail=why, attempts=self.attempts)
-        if self._departure.was_sent:
+        if any(departure.was_sent for departure in self._departures):
             return Indeterminate(detail=why, attempts=self.attempts)
         return Unavailable(detail=why, attempts=self.attempts)
 
-    async def _repeat(self, last: Ended | _NotSent) -> Ended | _NotSent:
+    async def _repeat(self, last: _Result) -> _Result:
         """Enters tenacity with the first failure in hand: calls that succeed at once don't pay for it."""
         async for attempt in AsyncRetrying(
             retry=retry_if_result(self._may_repeat),
@@ -91,135 +77,150 @@ class FlowCall:
         ):
             if attempt.retry_state.attempt_number > 1:
                 result = await self._try()
-                if isinstance(result.outcome, Expired):  # never sent: the attempt before says more
-                    break
+                if isinstance(result, _NotSent) and isinstance(result.outcome, Expired):
+                    break  # the attempt before says more
                 last = result
             attempt.retry_state.set_result(last)
         return last
 
-    def _may_repeat(self, last: Ended | _NotSent) -> bool:
+    def _wants_fresh_token(self, result: _Result) -> bool:
+        return isinstance(result, Ended) and result.again is Again.ONCE_WITH_A_FRESH_TOKEN and self._gate.may_repeat()
+
+    def _may_repeat(self, last: _Result) -> bool:
+        if isinstance(last, Running):
+            return False
         return last.again is Again.SAFELY or (last.again is Again.IF_IDEMPOTENT and self._flow.idempotent)
 
     def _wait_s(self, state: RetryCallState) -> float:
-        """Infinite where the next attempt isn't worth starting."""
-        outcome = None if state.outcome is None else state.outcome.result().outcome
+        """Infinite where the next attempt isn't worth starting, or the flow has had its share of them."""
+        last: _Result | None = None if state.outcome is None else state.outcome.result()
+        outcome = None if last is None or isinstance(last, Running) else last.outcome
         deadline = self._call.deadline
         delay_s = next_delay_s(
-            self._flow.retry,
+            self._call.retry,
             state.attempt_number,
             retry_after_s=outcome.retry_after_s if isinstance(outcome, Unavailable) else None,
             remaining_s=None if deadline is None else deadline - _now(),
             draw=random.random(),  # noqa: S311 - jitter
+            least_s=LEAST_ATTEMPT_S if self._is_let_through else self._gate.least_attempt_s(),
         )
-        return math.inf if delay_s is None else delay_s
+        if delay_s is None or (isinstance(last, Ended) and not self._gate.may_repeat()):
+            return math.inf
+        return delay_s
 
-    async def _try(self) -> Ended | _NotSent:
-        async with self._line.gate.entered(self._call.deadline) as admission:
+    async def _try(self) -> _Result:
+        async with self._gate.entered(self._call.deadline) as admission:
             if not isinstance(admission, Permit):
                 return self._kept_out(admission)
             try:
-                token = await self._token()
+                token = await self._line.token(self._call.deadline)
                 result = await self._attempt(admission, token)
-                if isinstance(result, Ended) and result.again is Again.ONCE_WITH_A_FRESH_TOKEN and token is not None:
-                    second = await self._attempt(admission, await self._token(stale=token))
-                    result = second if isinstance(second, Ended) else result
+                if token is not None and self._wants_fresh_token(result):
+                    second = await self._attempt(admission, await self._line.token(self._call.deadline, stale=token))
+                    result = result if isinstance(second, _NotSent) else second
             except NoToken as failure:
-                unavailable = Unavailable(detail=str(failure), attempts=self.attempts)
+                unavailable = Unavailable(
+                    detail=str(failure),
+                    attempts=self.attempts,
+                    retry_after_s=WITHOUT_TOKEN_S,
+                    held_back=None if self.attempts else HeldBack.TOKEN,
+                )
                 return _NotSent(outcome=unavailable, again=Again.SAFELY)
             return result
 
-    async def _attempt(self, permit: Permit, token: str | None) -> Ended | _NotSent:
-        started_at = _now()
-        deadline = self._call.deadline
-        until = (
-            started_at + self._flow.timeout_s if deadline is None else min(deadline, started_at + self._flow.timeout_s)
-        )
-        if deadline is not None and deadline - started_at < LEAST_ATTEMPT_S:
-            return self._too_late("Too little time was left before the flow was called.")
+    async def _attempt(self, permit: Permit, token: str | None) -> _Result:
+        """One request; a second beside it where the flow is slow to answer and hedges."""
+        too_late = self._too_little_time()
+        if too_late is not None:
+            return too_late
+        if self.attempts == 0:
+            self._gate.count_first_attempt()
+        if self._flow.hedge_after_s == 0:
+            return await self._send(permit, token)
+        return await self._hedged(permit, token)
+
+    async def _hedged(self, permit: Permit, token: str | None) -> _Result:
+        """The first answer of the flow's own wins, and the other request is given up."""
+        async with asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(self._send(permit, token))
+            await asyncio.wait({first}, timeout=self._flow.hedge_after_s)
+            if first.done():
+                return first.result()
+            with self._gate.entered_at_once() as second_permit:
+                if second_permit is None:
+                    return await first
+                second = tasks.create_task(self._send(second_permit, token))
+                await asyncio.wait({first, second}, return_when=asyncio.FIRST_COMPLETED)
+                sooner, later = (first, second) if first.done() else (second, first)
+                result = sooner.result()
+                if _is_own_answer(result):
+                    later.cancel()
+                    await asyncio.wait({later})
+                    return result
+                other = await later
+                return other if _is_own_answer(other) else result
+
+    async def _send(self, permit: Permit, token: str | None) -> AttemptResult:
+        started_at, deadline = _now(), self._call.deadline
         self.attempts += 1
-        self._departure = Departure()
+        departure = Departure()
+        self._departures.append(departure)
+        latest = started_at + self._flow.timeout_s
         response = await exchange(
             self._line.session,
             HttpRequest(
                 method=self._flow.method,
                 url=self._line.url,
-                headers=self._headers if token is None else {**self._headers, "Authorization": f"Bearer {token}"},
+                headers=self._headers if token is None else {**self._headers, **bearer(token)},
                 body=self._call.body,
             ),
-            self._departure,
-            until=until,
+            departure,
+            until=latest if deadline is None else min(deadline, latest),
             most_bytes=self._flow.max_response_bytes,
         )
-        result = (
-            judge_silence(response, attempts=self.attempts)
-            if isinstance(response, NoAnswer)
-            else judge_response(response, attempts=self.attempts)
-        )
-        took_s = _now() - started_at
-        if isinstance(result, Accepted):
-            self._line.gate.record(permit, Sign.ALIVE, took_s=took_s)
-            return await self._fetch_answer(result)
-        self._line.gate.record(permit, result.sign, took_s=took_s)
-        if isinstance(result.outcome, Indeterminate):
+        if isinstance(response, NoAnswer):
+            result: AttemptResult = judge_silence(response, attempts=self.attempts)
+        else:
+            result = judge_response(response, attempts=self.attempts)
+        remaining_writes = None if isinstance(response, NoAnswer) else response.remaining_writes
+        self._gate.record(permit, result, started_at=started_at, remaining_writes=remaining_writes)
+        if isinstance(result, Ended) and isinstance(result.outcome, Indeterminate):
             self._doubt = result.outcome
         else:
-            self._departure = Departure()
+            self._departures.remove(departure)
         return result
 
-    async def _fetch_answer(self, accepted: Accepted) -> Ended:
-        self._doubt = Indeterminate(
-            detail="The flow runs; its answer was still awaited.",
-            attempts=self.attempts,
-            http_status=202,
-            run_id=accepted.run_id,
-        )
-        # Nobody waits for a one-way request's answer: it holds its slot no longer than an attempt may.
-        until = _now() + self._flow.timeout_s if self._call.deadline is None else self._call.deadline
-        return await poll(
-            self._line.session, self._flow, accepted, self._authorization, until=until, attempts=self.attempts
-        )
-
-    async def _token(self, *, stale: str | None = None) -> str | None:
-        """None where the flow takes none. `stale`: one that the flow didn't accept. Raises `NoToken`."""
-        if not self._line.takes_token:
+    def _too_little_time(self) -> _NotSent | None:
+        deadline = self._call.deadline
+        if deadline is None:
             return None
-        tokens, scope = self._line.tokens, self._flow.scope
-        held = tokens.held_token(scope)
-        if held is not None and held.token != stale:
-            return held.token
-        try:
-            async with asyncio.timeout_at(self._call.deadline):
-                token = await (tokens.get_token(scope) if stale is None else tokens.renewed_token(scope, stale=stale))
-        except TimeoutError as error:
-            raise NoToken(f"No token for {scope} before the request's deadline.") from error
-        return token.token
+        remaining_s = deadline - _now()
+        if remaining_s >= LEAST_ATTEMPT_S:
+            if self._is_let_through or self._gate.has_chance(remaining_s):
+                return None
+            self._is_let_through = self._gate.lets_through()
+            if self._is_let_through:
+                return None
+        why = "Too little time was left before the flow was called."
+        return _NotSent(outcome=Expired(detail=why, code=TOO_LITTLE_TIME, attempts=self.attempts), again=Again.NEVER)
 
-    async def _authorization(self, url: URL) -> dict[str, str]:
-        """For a poll, which simply comes back unauthorized where no token can be had."""
-        if is_signed(url) or not is_same_origin(url, self._line.url):
-            return {}
-        try:
-            token = await self._token()
-        except NoToken:
-            return {}
-        return {} if token is None else {"Authorization": f"Bearer {token}"}
-
-    def _kept_out(self, admission: KeptOut) -> Ended | _NotSent:
+    def _kept_out(self, admission: KeptOut) -> _NotSent:
         match admission:
             case TimeUp():
-                return self._too_late(admission.why)
+                return _NotSent(outcome=Expired(detail=admission.why, attempts=self.attempts), again=Again.NEVER)
             case CircuitOpen():
                 unavailable = Unavailable(
                     detail=f"The circuit of flow {self._flow.name} is open after failures; it was not called.",
                     attempts=self.attempts,
                     retry_after_s=admission.reopens_in_s,
-                    circuit_open=True,
+                    held_back=HeldBack.CIRCUIT,
                 )
                 return _NotSent(outcome=unavailable, again=Again.NEVER)
         assert_never(admission)
 
-    def _too_late(self, why: str) -> _NotSent:
-        return _NotSent(outcome=Expired(detail=why, attempts=self.attempts), again=Again.NEVER)
+
+def _is_own_answer(result: AttemptResult) -> bool:
+    return isinstance(result, Running) or isinstance(result.outcome, Answered | Refused)
 
 
 def _now() -> float:

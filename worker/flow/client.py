@@ -1,25 +1,18 @@
 """The flows as the bridge calls them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from worker.core.breaker import Circuit
 from worker.core.flow_spec import FlowSpec
+from worker.core.outcome import Running
 from worker.core.request import Call
-from worker.flow.call import FlowCall, Line, TokenSource
+from worker.flow.call import FlowCall
 from worker.flow.exchange import open_session
-from worker.flow.gate import Gate
-from worker.flow.polling import is_signed, parse_url
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlowState:
-    name: str
-    circuit: Circuit
-    reopens_in_s: float | None
-    in_flight: int
+from worker.flow.gate import Gate, GateFacts
+from worker.flow.line import Line, TokenSource
+from worker.flow.locations import parse_url
+from worker.flow.polling import AnswerFetch
 
 
 class FlowClient:
@@ -34,7 +27,9 @@ class FlowClient:
         # Polling may need a second connection per call, to another host.
         connections = 2 * sum(flow.concurrency for flow in self._flows)
         self._session = open_session(connections=connections)
-        self._lines = {flow.name: self._line(flow) for flow in self._flows}
+        self._lines = {
+            flow.name: Line(flow, session=self._session, gate=Gate(flow), tokens=self._tokens) for flow in self._flows
+        }
         return self
 
     async def __aexit__(
@@ -42,21 +37,37 @@ class FlowClient:
     ) -> None:
         await self._session.close()
 
-    def _line(self, flow: FlowSpec) -> Line:
-        url = parse_url(flow.url)
-        takes_token = flow.auth == "identity" and not is_signed(url)
-        return Line(url=url, takes_token=takes_token, session=self._session, gate=Gate(flow), tokens=self._tokens)
-
     def start(self, call: Call) -> FlowCall:
         return FlowCall(call, self._lines[call.flow.name])
 
-    def states(self) -> tuple[FlowState, ...]:
-        return tuple(
-            FlowState(
-                name=name,
-                circuit=line.gate.circuit(),
-                reopens_in_s=line.gate.reopens_in_s(),
-                in_flight=line.gate.in_flight,
-            )
-            for name, line in self._lines.items()
-        )
+    def fetch(self, flow: FlowSpec, running: Running, *, until: float) -> AnswerFetch:
+        return AnswerFetch(running, self._lines[flow.name], until=until)
+
+    @property
+    def may_call_any(self) -> bool:
+        """Whether there is a flow that has its credentials, or needs none."""
+        return any(line.may_be_called for line in self._lines.values())
+
+    def move(self, flow: str, url: str) -> bool:
+        """From the next attempt on, the flow is called at `url`; False where it is already."""
+        line, moved = self._lines[flow], parse_url(url)
+        if moved == line.url:
+            return False
+        line.url = moved
+        return True
+
+    def set_workers(self, workers: int) -> None:
+        """How many workers, this one included, share what each flow takes."""
+        for line in self._lines.values():
+            line.gate.set_workers(workers)
+
+    def isolate(self, flow: str) -> None:
+        """Keep a flow from being called until `reset`."""
+        self._lines[flow].gate.isolate()
+
+    def reset(self, flow: str) -> None:
+        """Close a flow's circuit and forget what opened it."""
+        self._lines[flow].gate.reset()
+
+    def facts(self) -> dict[str, GateFacts]:
+        return {name: line.gate.facts() for name, line in self._lines.items()}

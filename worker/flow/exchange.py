@@ -1,7 +1,11 @@
 """One HTTP request and what came back. The door where aiohttp's errors become values."""
 
 import asyncio
+import io
 import math
+import re
+import weakref
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,16 +13,24 @@ from types import SimpleNamespace
 from typing import Final
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from yarl import URL
 
 from worker.core.response import Flaw, NoAnswer, Response
 from worker.core.retry import parse_retry_after
+from worker.flow.unpacking import UNKNOWN_COMPRESSIONS, WINDOW_BITS, Unpacking
 
 CONNECT_TIMEOUT_S: Final = 10.0
 # Shorter than any idle time-out in front of a trigger: a connection that the other side drops while we write to it
 # leaves a call in doubt.
 KEEP_ALIVE_S: Final = 30.0
 DNS_CACHE_S: Final = 60
+# A longer body is written piece by piece, so that it doesn't hold up the loop.
+LARGE_BODY_BYTES: Final = 1_048_576
+
+_COUNT: Final = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(slots=True)
@@ -44,20 +56,38 @@ class _Lost(Exception):
         self.error = error
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Drops a kept connection on which something came unasked: it would be taken for the next call's answer."""
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(limit=limit, keepalive_timeout=KEEP_ALIVE_S, ttl_dns_cache=DNS_CACHE_S)
+        self._used: weakref.WeakSet[ResponseHandler] = weakref.WeakSet()
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
+            if protocol is None or protocol not in self._used or not protocol.should_close:
+                break
+            connection.close()
+        if protocol is not None:
+            self._used.add(protocol)
+        return connection
+
+
 def open_session(*, connections: int) -> aiohttp.ClientSession:
     """Must be called with a running loop. `connections` bounds the pool."""
     departures = aiohttp.TraceConfig()
     departures.on_request_headers_sent.append(_note_departure)
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            limit=connections,
-            keepalive_timeout=KEEP_ALIVE_S,
-            ttl_dns_cache=DNS_CACHE_S,
-        ),
+        connector=_Connector(limit=connections),
         cookie_jar=aiohttp.DummyCookieJar(),
         # The end of an attempt is absolute and set around it; aiohttp's own total is rounded up to whole seconds.
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, ceil_threshold=math.inf),
-        headers={"User-Agent": "flowbridge"},
+        headers={"User-Agent": "flowbridge", "Accept-Encoding": "gzip, deflate"},
+        auto_decompress=False,
         trace_configs=[departures],
         middlewares=(_once,),
     )
@@ -77,7 +107,7 @@ async def exchange(
                 request.method,
                 request.url,
                 headers=request.headers,
-                data=request.body,
+                data=_outgoing(request.body),
                 allow_redirects=False,
                 trace_request_ctx=departure,
             ) as head,
@@ -102,20 +132,38 @@ async def exchange(
         run_id=run_id.encode("ascii", "replace").decode() or None,
         location=head.headers.get("Location"),
         retry_after_s=parse_retry_after(head.headers.get("Retry-After"), utc_now=datetime.now(UTC)),
+        remaining_writes=_count(head.headers.get("x-ms-ratelimit-burst-remaining-workflow-writes", "")),
     )
+
+
+def _outgoing(body: bytes | None) -> bytes | io.BytesIO | None:
+    return body if body is None or len(body) <= LARGE_BODY_BYTES else io.BytesIO(body)
 
 
 async def _read(response: aiohttp.ClientResponse, most_bytes: int) -> bytes | Flaw:
     """The decoded body, read no further than `most_bytes`."""
+    coding = response.headers.get("Content-Encoding", "").strip().lower()
+    unpacking = Unpacking(WINDOW_BITS[coding]) if coding in WINDOW_BITS else None
     chunks: list[bytes] = []
     size_bytes = 0
-    async for chunk in response.content.iter_any():
+    async for received in response.content.iter_any():
+        if coding in UNKNOWN_COMPRESSIONS:
+            return Flaw.GARBLED
+        try:
+            chunk = received if unpacking is None else unpacking.unpack(received, most_bytes - size_bytes + 1)
+        except zlib.error:
+            return Flaw.GARBLED
         size_bytes += len(chunk)
         if size_bytes > most_bytes:
-            response.close()
             return Flaw.TOO_LARGE
         chunks.append(chunk)
+    if unpacking is not None and not unpacking.is_whole:
+        return Flaw.GARBLED
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _count(header: str) -> int | None:
+    return int(header) if _COUNT.fullmatch(header) else None
 
 
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

@@ -1,15 +1,24 @@
-"""What stands before one flow: its circuit, its slots, its rate."""
+"""What stands before one flow: its circuit, its slots, its rate, and what it may be asked for beyond first calls."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias, assert_never
 
-from worker.core.breaker import Breaker, Circuit, OpenUntil, Permit
+from worker.core.adaptive import AdaptiveLimit, strain_of
+from worker.core.answer_times import AnswerTimes
+from worker.core.breaker import Breaker, Circuit, Isolated, OpenUntil, Permit, ProbeUnderWay
+from worker.core.budget import Budget
 from worker.core.flow_spec import FlowSpec
-from worker.core.limiter import RateLimiter
-from worker.core.response import Sign
+from worker.core.limiter import Allowance, RateLimiter
+from worker.core.outcome import Answered, Refused, Running
+from worker.core.response import AttemptResult, Sign
+from worker.core.retry import LEAST_ATTEMPT_S
+from worker.flow.turnstile import Turnstile
+
+RETRIES_OF_CALLS: Final = 0.2
+HEDGES_OF_CALLS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,22 +36,48 @@ class TimeUp:
 KeptOut: TypeAlias = CircuitOpen | TimeUp
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateFacts:
+    """`limit`: how many calls may be in flight now; `most` and `rate_per_s`: this worker's share of what is set."""
+
+    circuit: Circuit
+    reopens_in_s: float | None
+    in_flight: int
+    waiting: int
+    limit: int
+    most: int
+    rate_per_s: float
+    fastest_decile_s: float | None
+
+
 class Gate:
     def __init__(self, flow: FlowSpec) -> None:
+        self._flow = flow
+        self._workers = 1
         self._breaker = Breaker(flow.breaker)
-        self._open_s = flow.breaker.open_s
+        self._limit = AdaptiveLimit(flow.concurrency)
+        self._turnstile = Turnstile(lambda: self._limit.limit)
         self._limiter = RateLimiter(flow.rate_per_s)
-        self._slots = asyncio.Semaphore(flow.concurrency)
-        self._probe_ended = asyncio.Event()  # pulsed
-        self.in_flight = 0
+        self._allowance = Allowance()
+        self._start_line = asyncio.Lock()
+        self._retries = Budget(ratio=RETRIES_OF_CALLS, reserve_per_s=1.0, most=10.0)
+        self._hedges = Budget(ratio=HEDGES_OF_CALLS, reserve_per_s=0.0, most=5.0)
+        self._answer_times = AnswerTimes()
+        self._moved = asyncio.Event()  # pulsed
 
-    def circuit(self) -> Circuit:
-        return self._breaker.circuit(_now())
-
-    def reopens_in_s(self) -> float | None:
+    def facts(self) -> GateFacts:
         now = _now()
         reopens_at = self._breaker.reopens_at(now)
-        return None if reopens_at is None else reopens_at - now
+        return GateFacts(
+            circuit=self._breaker.circuit(now),
+            reopens_in_s=None if reopens_at is None else reopens_at - now,
+            in_flight=self._turnstile.inside,
+            waiting=self._turnstile.waiting,
+            limit=self._limit.limit,
+            most=self._most,
+            rate_per_s=self._flow.rate_per_s / self._workers,
+            fastest_decile_s=self._answer_times.fastest_decile_s(now),
+        )
 
     @asynccontextmanager
     async def entered(self, deadline: float | None) -> AsyncIterator[Permit | KeptOut]:
@@ -54,71 +89,165 @@ class Gate:
         if not isinstance(admission, Permit):
             yield admission
             return
-        self.in_flight += 1
         try:
             yield admission
         finally:
-            self.in_flight -= 1
-            self._slots.release()
-            self._breaker.give_back(admission)
-            self._pulse()
+            self._leave(admission)
 
-    def record(self, permit: Permit, sign: Sign, *, took_s: float) -> None:
-        self._breaker.record(permit, sign, took_s=took_s, now=_now())
+    @contextmanager
+    def entered_at_once(self) -> Iterator[Permit | None]:
+        """A slot and a permit for a hedge, if nothing has to be waited for and the budget allows it."""
+        admission = self._enter_at_once()
+        try:
+            yield admission
+        finally:
+            if admission is not None:
+                self._leave(admission)
+
+    def record(
+        self, permit: Permit, result: AttemptResult, *, started_at: float, remaining_writes: int | None = None
+    ) -> None:
+        now = _now()
+        took_s = now - started_at
+        sign = Sign.ALIVE if isinstance(result, Running) else result.sign
+        self._breaker.record(permit, sign, took_s=took_s, now=now)
+        in_flight = self._turnstile.inside
+        self._limit.ended(strain_of(result), started_at=started_at, took_s=took_s, in_flight=in_flight, now=now)
+        self._turnstile.admit()
+        if remaining_writes is not None:
+            self._allowance.note(remaining_writes, now)
+        if not isinstance(result, Running) and isinstance(result.outcome, Answered | Refused) and result.outcome.run_id:
+            self._answer_times.add(took_s, now)
         self._pulse()
+
+    def count_first_attempt(self) -> None:
+        self._retries.deposit()
+        self._hedges.deposit()
+
+    def may_repeat(self) -> bool:
+        """Whether the flow's budget has one more attempt for a call that failed; it is spent by asking."""
+        return self._retries.withdraw(_now())
+
+    def has_chance(self, remaining_s: float) -> bool:
+        """Whether a call with so much time left may end in time."""
+        return self._answer_times.has_chance(remaining_s, _now())
+
+    def lets_through(self) -> bool:
+        """Whether a call without a chance is made all the same; to be asked once for each."""
+        return self._answer_times.lets_through()
+
+    def least_attempt_s(self) -> float:
+        return max(LEAST_ATTEMPT_S, self._answer_times.fastest_decile_s(_now()) or 0.0)
+
+    def set_workers(self, workers: int) -> None:
+        """How many share what the flow takes."""
+        self._workers = workers
+        self._limit.set_cap(self._most)
+        self._limiter.set_share(workers)
+        self._allowance.set_share(workers)
+        self._turnstile.admit()
+        self._pulse()
+
+    def isolate(self) -> None:
+        self._breaker.isolate()
+        self._pulse()
+
+    def reset(self) -> None:
+        self._breaker.reset()
+        self._pulse()
+
+    @property
+    def _most(self) -> int:
+        return max(1, self._flow.concurrency // self._workers)
 
     async def _enter(self, deadline: float | None) -> Permit | KeptOut:
         while True:
             closed = await self._circuit_allows(deadline)
             if closed is not None:
                 return closed
-            if not await self._slot(deadline):
+            if not await self._turnstile.enter(deadline):
                 return TimeUp(why="The deadline passed while all of the flow's slots were taken.")
             permit: Permit | None = None
             try:
-                start = self._limiter.reserve(_now(), until=deadline)
-                if start is None:
-                    return TimeUp(why="Other calls hold every start that rate_per_s leaves before the deadline.")
-                if start > _now():
-                    await asyncio.sleep(start - _now())
+                if not await self._start(deadline):
+                    return TimeUp(why="Other calls hold every start that the flow's rate leaves before the deadline.")
                 admission = self._breaker.admit(_now())
                 if isinstance(admission, Permit):
                     permit = admission
                     return permit
             finally:
                 if permit is None:
-                    self._slots.release()
+                    self._turnstile.leave()
 
-    async def _slot(self, deadline: float | None) -> bool:
-        if not self._slots.locked():
-            return await self._slots.acquire()  # returns at once, and costs no timer
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await self._slots.acquire()
+    async def _start(self, deadline: float | None) -> bool:
+        """Wait for a start that rate and allowance leave; False where none comes before the deadline."""
+        start = self._limiter.reserve(_now(), until=deadline)
+        if start is None:
+            return False
+        if start > _now():
+            await asyncio.sleep(start - _now())
+        if self._allowance.interval_s(_now()) == 0:
+            self._allowance.start(_now())
+            return True
+        try:  # one after the other: what is left changes with every answer
+            async with asyncio.timeout_at(deadline), self._start_line:
+                return await self._start_within_allowance(deadline)
         except TimeoutError:
             return False
+
+    async def _start_within_allowance(self, deadline: float | None) -> bool:
+        while (start := self._allowance.next_start(_now())) > _now():
+            if deadline is not None and start > deadline:
+                return False
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(start):
+                    await self._moved.wait()
+        self._allowance.start(_now())
+        return True
+
+    def _enter_at_once(self) -> Permit | None:
+        now = _now()
+        if self._breaker.circuit(now) is not Circuit.CLOSED or not self._turnstile.enter_at_once():
+            return None
+        is_free = self._allowance.next_start(now) <= now and self._limiter.reserve(now, until=now) is not None
+        if is_free and self._hedges.withdraw(now):
+            self._allowance.start(now)
+            admission = self._breaker.admit(now)
+            if isinstance(admission, Permit):
+                return admission
+        self._turnstile.leave()
+        return None
+
+    def _leave(self, permit: Permit) -> None:
+        self._turnstile.leave()
+        self._breaker.give_back(permit)
+        self._pulse()
 
     async def _circuit_allows(self, deadline: float | None) -> CircuitOpen | None:
         """Callers whose deadline falls before the circuit closes are told at once; a probe's end is waited for."""
         while (refusal := self._breaker.refusal(_now())) is not None:
-            now = _now()
-            if isinstance(refusal, OpenUntil):
-                if deadline is None or refusal.at >= deadline:
-                    return CircuitOpen(reopens_in_s=refusal.at - now)
-                await asyncio.sleep(refusal.at - now)
-                continue
-            if deadline is None:
-                return CircuitOpen(reopens_in_s=self._open_s)
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self._probe_ended.wait()
-            except TimeoutError:
-                return CircuitOpen(reopens_in_s=self._open_s)
+            now, open_s = _now(), self._flow.breaker.open_s
+            match refusal:
+                case OpenUntil(at=at):
+                    told, ends = CircuitOpen(reopens_in_s=at - now), at
+                    is_soon_enough = deadline is not None and at < deadline
+                case ProbeUnderWay():
+                    told, ends = CircuitOpen(reopens_in_s=open_s), deadline or now
+                    is_soon_enough = now < ends
+                case Isolated():
+                    return CircuitOpen(reopens_in_s=open_s)
+                case _:
+                    assert_never(refusal)
+            if not is_soon_enough:
+                return told
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(ends):
+                    await self._moved.wait()
         return None
 
     def _pulse(self) -> None:
-        self._probe_ended.set()
-        self._probe_ended.clear()
+        self._moved.set()
+        self._moved.clear()
 
 
 def _now() -> float:

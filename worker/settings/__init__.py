@@ -15,7 +15,7 @@ from worker.settings.model import (
     WorkerSettings,
 )
 from worker.settings.problems import Problem, SettingsInvalid
-from worker.settings.source import load
+from worker.settings.source import load, mounted_url
 
 __all__ = [
     "FlowSettings",
@@ -28,4 +28,5 @@ __all__ = [
     "SettingsInvalid",
     "WorkerSettings",
     "load",
+    "mounted_url",
 ]

@@ -80,6 +80,8 @@ class WorkerSettings(Section):
     max_age_s: Seconds = 86_400
     default_timeout_s: Seconds = 110
     redelivery_s: tuple[Seconds, ...] = Field(default=(5, 30, 120, 600), strict=False)
+    replicas: Count = 1
+    replicas_dns: Annotated[Host | None, Absent] = Field(default=None, examples=["flowbridge-workers.flows.svc"])
 
 
 class HttpSettings(Section):
@@ -122,6 +124,7 @@ class FlowSettings(Section):
     after_crash: AfterCrash = "call"
     concurrency: Count = 100
     rate_per_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    hedge_after_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     max_response_bytes: Annotated[int, Field(ge=1)] = 10_485_760
     polling_hosts: tuple[Host, ...] = Field(default=(), strict=False, examples=[["flows.example.com"]])
     truncated: Literal["reject", "pass"] = "reject"
@@ -129,9 +132,13 @@ class FlowSettings(Section):
     retry: RetrySettings = RetrySettings()
     breaker: BreakerSettings = BreakerSettings()
 
+    @property
+    def called(self) -> str:
+        return self.name or ONLY_FLOW
+
     def spec(self, cloud: Cloud) -> FlowSpec:
         return FlowSpec(
-            name=self.name or ONLY_FLOW,
+            name=self.called,
             url=self.url.get_secret_value() if self.url else "",
             method=self.method,
             auth=self.auth,
@@ -141,6 +148,7 @@ class FlowSettings(Section):
             after_crash=self.after_crash,
             concurrency=self.concurrency,
             rate_per_s=self.rate_per_s,
+            hedge_after_s=self.hedge_after_s,
             max_response_bytes=self.max_response_bytes,
             polling_hosts=self.polling_hosts,
             truncated=self.truncated,

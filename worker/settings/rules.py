@@ -123,7 +123,13 @@ def _flows(settings: Settings, sound: Sound, *, needs_flows: bool) -> Iterator[P
             yield from _name(flow, key, first_use, is_only=len(settings.flows) == 1)
             first_use.setdefault(flow.name, index)
         if sound(f"{key}.url", f"{key}.url_file"):
-            yield from _url(flow, key, sound)
+            yield from broken_url(flow, key, sound)
+        if flow.hedge_after_s > 0 and not flow.idempotent and sound(f"{key}.hedge_after_s", f"{key}.idempotent"):
+            yield Problem(
+                key=f"{key}.hedge_after_s",
+                what="a hedge is a second call of the same request, and the flow is not idempotent",
+                fix="set idempotent = true if the flow bears that, or remove hedge_after_s",
+            )
         if flow.retry.first_s > flow.retry.max_s and sound(f"{key}.retry.first_s", f"{key}.retry.max_s"):
             yield Problem(
                 key=f"{key}.retry.first_s",
@@ -143,7 +149,7 @@ def _name(flow: FlowSettings, key: str, first_use: dict[str, int], *, is_only: b
         )
 
 
-def _url(flow: FlowSettings, key: str, sound: Sound) -> Iterator[Problem]:
+def broken_url(flow: FlowSettings, key: str, sound: Sound) -> Iterator[Problem]:
     if flow.url is None:
         yield Problem(
             key=f"{key}.url",

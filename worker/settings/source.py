@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from worker.settings.environment import overlay
-from worker.settings.model import Settings
+from worker.settings.model import FlowSettings, Settings
 from worker.settings.problems import Path, Problem, SettingsInvalid, key_of, problems_of, table_at
-from worker.settings.rules import broken_rules
+from worker.settings.rules import broken_rules, broken_url
 
 _MOUNTED_MAX_BYTES = 64 * 1024
+_MOUNT_ONE_VALUE = "mount a file that holds the value and nothing else"
 
 
 def load(config_path: FilePath | None, environ: Mapping[str, str], *, needs_flows: bool = True) -> Settings:
@@ -37,6 +38,16 @@ def load(config_path: FilePath | None, environ: Mapping[str, str], *, needs_flow
     if problems:
         raise SettingsInvalid(problems)
     return settings
+
+
+def mounted_url(flow: FlowSettings) -> tuple[str, str | None]:
+    """What the flow's `url_file` holds now, and what is wrong with that."""
+    text, fault = _mounted(FilePath(flow.url_file or ""))
+    if fault is not None:
+        return "", f"{fault}: {_MOUNT_ONE_VALUE}"
+    moved = flow.model_copy(update={"url": SecretStr(text)})
+    problem = next(broken_url(moved, flow.called, lambda *_: True), None)
+    return text, None if problem is None else str(problem)
 
 
 def _file(path: FilePath) -> tuple[dict[str, Any], list[Problem]]:
@@ -97,7 +108,7 @@ def _mounted_secrets(tree: dict[str, Any]) -> list[Problem]:
                 continue
             text, fault = _mounted(FilePath(file))
             if fault:
-                problems.append(Problem(key=key, what=fault, fix="mount a file that holds the value and nothing else"))
+                problems.append(Problem(key=key, what=fault, fix=_MOUNT_ONE_VALUE))
             else:
                 table[name] = text
     return problems

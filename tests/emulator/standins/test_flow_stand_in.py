@@ -5,7 +5,18 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from worker.emulator.standins import Accept, Answer, CutOff, CutPoint, Drip, Echo, FlowStandIn, Hang, PlatformError
+from worker.emulator.standins import (
+    Accept,
+    Answer,
+    CutOff,
+    CutPoint,
+    Drip,
+    Echo,
+    FlowStandIn,
+    GatewayAnswer,
+    Hang,
+    PlatformError,
+)
 from worker.emulator.standins.flow import PUBLIC_AUDIENCE, RUN_ID
 from worker.emulator.standins.tokens import Claims, issue
 
@@ -76,6 +87,18 @@ async def test_an_unknown_workflow_is_not_found(flow: FlowStandIn, http: aiohttp
     async with http.post(flow.url_of("nobody"), headers=bearer()) as answer:
         assert answer.status == 404
         assert (await answer.json())["error"]["code"] == "WorkflowNotFound"
+
+
+async def test_what_stands_before_the_flow_answers_without_a_run(
+    flow: FlowStandIn, http: aiohttp.ClientSession
+) -> None:
+    flow.script("x", GatewayAnswer(status=503, headers={"Retry-After": "1"}), GatewayAnswer.page(502))
+    async with http.post(flow.url_of("x"), headers=bearer()) as answer:
+        assert (answer.status, await answer.read(), answer.headers["Retry-After"]) == (503, b"", "1")
+        assert RUN_ID not in answer.headers
+    async with http.post(flow.url_of("x"), headers=bearer()) as answer:
+        assert (answer.status, answer.content_type) == (502, "text/html")
+        assert RUN_ID not in answer.headers
 
 
 async def test_an_accepted_call_answers_at_its_location(flow: FlowStandIn, http: aiohttp.ClientSession) -> None:

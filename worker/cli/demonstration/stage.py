@@ -95,7 +95,7 @@ async def set_up(flows: tuple[Flow, ...], routes: tuple[dict[str, object], ...])
 async def _working(settings: Settings, stop: Stop) -> AsyncIterator[int]:
     """The worker's HTTP port."""
     async with assembled(settings, observe=_unseen) as worker:
-        draining = asyncio.create_task(drained(worker.pump, stop, drain_s=settings.worker.drain_s))
+        draining = asyncio.create_task(drained(worker, stop, drain_s=settings.worker.drain_s))
         try:
             async with asyncio.timeout(READY_WITHIN_S):
                 while worker.pump.facts.lanes_receiving < worker.pump.facts.lanes and not draining.done():  # noqa: ASYNC110 - seen from outside

@@ -52,6 +52,22 @@ class PlatformError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayAnswer:
+    """Something in front of the flow answers in its place, or the platform without its error body: no run id."""
+
+    status: int
+    body: bytes = b""
+    content_type: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def page(cls, status: int) -> "GatewayAnswer":
+        return cls(
+            status=status, body=b"<html><h1>Our services aren't available.</h1></html>", content_type="text/html"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Accept:
     """202 with a Location that answers 202 `polls` times, then `then`. `location` replaces the stand-in's own."""
 
@@ -88,4 +104,4 @@ class Drip:
     every_s: float = 0.1
 
 
-Behaviour: TypeAlias = Answer | Echo | PlatformError | Accept | Hang | CutOff | Drip
+Behaviour: TypeAlias = Answer | Echo | PlatformError | GatewayAnswer | Accept | Hang | CutOff | Drip

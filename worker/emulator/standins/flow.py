@@ -20,6 +20,7 @@ from worker.emulator.standins.behaviours import (
     CutPoint,
     Drip,
     Echo,
+    GatewayAnswer,
     Hang,
     PlatformError,
 )
@@ -83,6 +84,11 @@ class FlowStandIn(Loopback):
         signature = "" if sig is None else f"&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig={sig}"
         return f"{self.url}/workflows/{workflow}/triggers/manual/paths/invoke?api-version=1{signature}"
 
+    def finish_operations(self, answer: Answer) -> None:
+        """Every asynchronous response under way answers so from now on."""
+        for name, operation in self._operations.items():
+            self._operations[name] = replace(operation, polls_left=0, answer=answer)
+
     def peak_in_flight(self, workflow: str) -> int:
         """The most calls of this workflow that were ever under way at once."""
         return self._peak_in_flight[workflow]
@@ -115,6 +121,12 @@ class FlowStandIn(Loopback):
                 return _answer(Answer(body=await request.read(), content_type=content_type), run_id)
             case PlatformError():
                 return _error(behaviour, run_id=run_id if behaviour.has_run else None)
+            case GatewayAnswer():
+                return web.Response(
+                    status=behaviour.status,
+                    body=behaviour.body,
+                    headers={**_content_type(behaviour), **behaviour.headers},
+                )
             case Accept():
                 return self._accept(behaviour, request.match_info["workflow"], run_id)
             case Hang():
@@ -180,8 +192,11 @@ async def _received(request: web.Request) -> ReceivedCall:
 
 
 def _headers(answer: Answer, run_id: str) -> dict[str, str]:
-    content_type = {} if answer.content_type is None else {"Content-Type": answer.content_type}
-    return {RUN_ID: run_id, "x-ms-request-id": run_id, **content_type, **answer.headers}
+    return {RUN_ID: run_id, "x-ms-request-id": run_id, **_content_type(answer), **answer.headers}
+
+
+def _content_type(answer: Answer | GatewayAnswer) -> dict[str, str]:
+    return {} if answer.content_type is None else {"Content-Type": answer.content_type}
 
 
 def _answer(answer: Answer, run_id: str) -> web.Response:

@@ -1,0 +1,141 @@
+"""Step five for one delivery: a call of its flow, or the fetching of an answer that an earlier call left behind."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from worker.bridge.leash import CUTS_A_CALL, CutReason, CutShort, Leash
+from worker.bridge.ports import Flows
+from worker.core.content import body_for
+from worker.core.deadline import call_deadline, reply_due
+from worker.core.delivery import Delivery
+from worker.core.flow_spec import FlowSpec
+from worker.core.outcome import (
+    Answered,
+    Expired,
+    FlowOutcome,
+    Indeterminate,
+    Refused,
+    Rejected,
+    RequestOutcome,
+    Running,
+    Unavailable,
+)
+from worker.core.recall import Recall
+from worker.core.redelivery import first_enqueued_at
+from worker.core.request import Call, Request
+from worker.core.settlement import Abandon, LeaveLocked
+
+T = TypeVar("T")
+
+_UNDER_WAY = Indeterminate(detail="A call of the flow was under way when the lock on the request was lost.", attempts=1)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Calling:
+    """`may_have_run` and `call_s` are what is known so far."""
+
+    flows: Flows
+    recall: Recall
+    leash: Leash
+    delivery: Delivery
+    may_have_run: bool = False
+    call_s: float = 0.0
+
+    async def call(self, call: Call) -> FlowOutcome | Running | Abandon | LeaveLocked:
+        """From the first attempt on, a flow that isn't idempotent is never called again for this delivery."""
+        must_not_repeat = not call.flow.idempotent
+        flow_call = self.flows.start(call)
+        if must_not_repeat:
+            self.recall.keep(self.delivery, _UNDER_WAY, now=_now())
+        try:
+            outcome = await self._held(flow_call.run())
+        except CutShort as cut:
+            outcome = flow_call.cut_short(cut.reason.value)
+            if isinstance(outcome, Unavailable) or not must_not_repeat or cut.reason is CutReason.LOCK_LOST:
+                self.remember(outcome, call.flow)
+                return LeaveLocked() if cut.reason is CutReason.LOCK_LOST else Abandon()
+        except Exception:
+            self.remember(flow_call.cut_short("the bridge failed"), call.flow)
+            raise
+        self.remember(outcome, call.flow)
+        return outcome
+
+    async def fetch(
+        self, flow: FlowSpec, running: Running, *, until: float, may_be_left: bool
+    ) -> FlowOutcome | Abandon | LeaveLocked:
+        """`may_be_left`: whoever gets the request next fetches too, instead of calling."""
+        self.may_have_run = True
+        fetching = self.flows.fetch(flow, running, until=until)
+        try:
+            outcome = await self._held(fetching.run())
+        except CutShort as cut:
+            if cut.reason is CutReason.LOCK_LOST:
+                return LeaveLocked()
+            if may_be_left or flow.idempotent:
+                return Abandon()
+            outcome = fetching.cut_short(cut.reason.value)
+        self.remember(outcome, flow)
+        return outcome
+
+    def remember(self, outcome: FlowOutcome | Running, flow: FlowSpec) -> None:
+        """Only what can't be found out by calling again."""
+        self.may_have_run = may_have_run(outcome)
+        if self.may_have_run and not (flow.idempotent and isinstance(outcome, Indeterminate)):
+            self.recall.keep(self.delivery, outcome, now=_now())
+        else:
+            self.recall.forget(self.delivery)
+
+    async def _held(self, work: Coroutine[Any, Any, T]) -> T:
+        started = _now()
+        try:
+            return await self.leash.hold(work, cut_by=CUTS_A_CALL)
+        finally:
+            self.call_s += _now() - started
+
+
+def call_of(
+    request: Request, delivery: Delivery, flow: FlowSpec, *, deadline: float | None, now: float
+) -> Call | Indeterminate | Expired | Rejected:
+    """The call to be made, or why none is."""
+    if delivery.is_redelivered and not flow.idempotent and flow.after_crash == "indeterminate":
+        return Indeterminate(
+            detail="An earlier delivery of this request ended without a word, so the flow may have run; "
+            'after_crash = "indeterminate" forbids another call.',
+            attempts=0,
+        )
+    until = call_deadline(deadline, enqueued_at=first_enqueued_at(delivery), now=now)
+    if isinstance(until, Expired):
+        return until
+    content = body_for(request, flow)
+    if isinstance(content, Rejected):
+        return content
+    body, content_type = content
+    # A copy is the retry: attempts within the lock don't multiply with redeliveries.
+    retry = flow.retry if request.delivery_attempt == 0 else replace(flow.retry, attempts=1)
+    return Call(
+        flow=flow,
+        retry=retry,
+        request_id=request.request_id,
+        idempotency_key=request.idempotency_key,
+        body=body,
+        content_type=content_type,
+        trace=request.trace,
+        deadline=until,
+    )
+
+
+def fetch_until(delivery: Delivery, flow: FlowSpec, *, deadline: float | None, now: float) -> float:
+    """Nobody waits for a one-way request's answer: it is asked for no longer than an attempt may take."""
+    if deadline is None:
+        return now + flow.timeout_s
+    return reply_due(deadline, enqueued_at=first_enqueued_at(delivery))
+
+
+def may_have_run(outcome: RequestOutcome | Running) -> bool:
+    return isinstance(outcome, Answered | Refused | Indeterminate | Running)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

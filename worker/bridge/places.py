@@ -1,0 +1,49 @@
+"""The bulkhead as the bridge waits at it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from worker.core.bulkhead import PATIENCE_S, Bulkhead
+
+
+class Places:
+    """A flow's places among the worker's slots."""
+
+    def __init__(self, bulkhead: Bulkhead) -> None:
+        self._bulkhead = bulkhead
+        self._waiting: Counter[str] = Counter()
+        self._left = asyncio.Event()  # pulsed
+
+    @asynccontextmanager
+    async def entered(self, flow: str) -> AsyncIterator[float | None]:
+        """A place for the scope; or the seconds until its turn, where none is free and none will be in a moment."""
+        if not (self._bulkhead.enter(flow) or await self._enter_soon(flow)):
+            yield self._bulkhead.next_turn_s(flow, _now())
+            return
+        try:
+            yield None
+        finally:
+            self._bulkhead.leave(flow, _now())
+            self._left.set()
+            self._left.clear()
+
+    async def _enter_soon(self, flow: str) -> bool:
+        if not self._bulkhead.is_worth_waiting(flow, self._waiting[flow], _now()):
+            return False
+        self._waiting[flow] += 1
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not self._bulkhead.enter(flow):
+                    await self._left.wait()
+        except TimeoutError:
+            return False
+        else:
+            return True
+        finally:
+            self._waiting[flow] -= 1
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

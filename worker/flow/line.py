@@ -1,0 +1,73 @@
+"""What the calls of one flow share: its address, its credentials and what stands before it."""
+
+import asyncio
+from typing import Protocol
+
+import aiohttp
+from azure.core.credentials import AccessToken
+from yarl import URL
+
+from worker.core.flow_spec import FlowSpec
+from worker.flow.gate import Gate
+from worker.flow.locations import is_same_origin, is_signed, parse_url
+from worker.flow.token import NoToken
+
+
+class TokenSource(Protocol):
+    """Both coroutines raise `NoToken`."""
+
+    def held_token(self, scope: str) -> AccessToken | None: ...
+
+    async def get_token(self, *scopes: str) -> AccessToken: ...
+
+    async def renewed_token(self, scope: str, *, stale: str) -> AccessToken: ...
+
+
+class Line:
+    """`url` may be set anew while calls are under way: a signature is rotated."""
+
+    def __init__(self, flow: FlowSpec, *, session: aiohttp.ClientSession, gate: Gate, tokens: TokenSource) -> None:
+        self.flow = flow
+        self.url = parse_url(flow.url)
+        self.session = session
+        self.gate = gate
+        self._tokens = tokens
+
+    @property
+    def takes_token(self) -> bool:
+        """A signed URL refuses one."""
+        return self.flow.auth == "identity" and not is_signed(self.url)
+
+    @property
+    def may_be_called(self) -> bool:
+        """Whether a call would have its credentials now."""
+        return not self.takes_token or self._tokens.held_token(self.flow.scope) is not None
+
+    async def token(self, deadline: float | None, *, stale: str | None = None) -> str | None:
+        """None where the flow takes none. `stale`: one that the flow didn't accept. Raises `NoToken`."""
+        if not self.takes_token:
+            return None
+        tokens, scope = self._tokens, self.flow.scope
+        held = tokens.held_token(scope)
+        if held is not None and held.token != stale:
+            return held.token
+        try:
+            async with asyncio.timeout_at(deadline):
+                token = await (tokens.get_token(scope) if stale is None else tokens.renewed_token(scope, stale=stale))
+        except TimeoutError as error:
+            raise NoToken(f"No token for {scope} before the request's deadline.") from error
+        return token.token
+
+    async def poll_headers(self, url: URL, deadline: float) -> dict[str, str]:
+        """A poll simply comes back unauthorized where no token can be had."""
+        if is_signed(url) or not is_same_origin(url, self.url):
+            return {}
+        try:
+            token = await self.token(deadline)
+        except NoToken:
+            return {}
+        return {} if token is None else bearer(token)
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}

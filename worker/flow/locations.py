@@ -1,0 +1,36 @@
+"""URLs of flows, and where a flow's answer may be fetched."""
+
+from yarl import URL
+
+
+def parse_url(text: str) -> URL:
+    """A signature survives only where nothing is quoted anew."""
+    return URL(text, encoded=text.isascii() and " " not in text)
+
+
+def is_signed(url: URL) -> bool:
+    return any(name.lower() == "sig" for name in url.query)
+
+
+def is_same_origin(url: URL, other: URL) -> bool:
+    return (url.scheme, url.host, url.port) == (other.scheme, other.host, other.port)
+
+
+def may_follow(url: URL, origin: URL, polling_hosts: tuple[str, ...]) -> bool:
+    """A listed host may come with its port; a URL with a password is nobody's honest answer."""
+    if url.user is not None or url.password is not None:
+        return False
+    if is_same_origin(url, origin):
+        return True
+    is_as_safe = url.scheme == "https" or url.scheme == origin.scheme == "http"
+    listed = {host.lower() for host in polling_hosts}
+    return is_as_safe and ((url.host or "").lower() in listed or url.authority.lower() in listed)
+
+
+def locate(current: URL, location: str) -> URL | None:
+    """None for what is no URL."""
+    try:
+        url = current.join(parse_url(location))
+    except ValueError:
+        return None
+    return url if url.host else None

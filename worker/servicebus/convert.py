@@ -41,8 +41,12 @@ def to_delivery(
     *,
     lock_s: float = LONGEST_LOCK_S,
     session_locked_until: datetime | None = None,
+    ahead_s: float = 0.0,
 ) -> Delivery:
-    """`lock_s`: how long a lock lasts; `session_locked_until`: in a session the lock is the session's."""
+    """`lock_s`: how long a lock lasts; `session_locked_until`: in a session the lock is the session's.
+
+    `ahead_s`: how far this machine's clock is known to be ahead of the broker's.
+    """
     raw = message.raw_amqp_message
     stamps: Mapping[Any, Any] = raw.annotations or {}
     enqueued_ms = _int(stamps.get(b"x-opt-enqueued-time")) or round(now.wall_s * 1000)
@@ -52,7 +56,7 @@ def to_delivery(
         lock_token=str(message.lock_token),
         sequence_number=_int(stamps.get(b"x-opt-sequence-number")) or 0,
         delivery_count=(_int(header.delivery_count) if header else None) or 0,
-        enqueued_at=now.on_loop(enqueued_ms / 1000),
+        enqueued_at=now.on_loop(enqueued_ms / 1000 + ahead_s),
         enqueued_time_ms=enqueued_ms,
         # By a clock behind the broker's the lock would seem to last longer than it can.
         locked_until=min(_locked_until(stamps, now, session_locked_until), now.loop_s + lock_s),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
 from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.aio import ServiceBusReceiver
 from azure.servicebus.exceptions import MessageLockLostError
@@ -21,6 +22,9 @@ from worker.servicebus.failures import explain
 from worker.servicebus.links import Discards, open_link
 from worker.servicebus.settling import settle
 from worker.servicebus.shielding import to_the_end
+from worker.servicebus.skew import Skew
+
+_log = structlog.stdlib.get_logger(__name__)
 
 STALLED_S: Final = 30.0  # beyond its wait, a receive is stuck: only then is it cancelled, and its link given up
 SILENT_S: Final = 240.0  # a peer that is silent but connected is never noticed by the SDK, so it is asked
@@ -48,6 +52,8 @@ class ReceiverLane:
         self._heard_at = 0.0
         self._held: dict[str, _Held] = {}
         self._discards = Discards()
+        self._skew = Skew(lock_s)
+        self._is_skew_said = False
 
     @property
     def credit(self) -> int:
@@ -112,11 +118,25 @@ class ReceiverLane:
         if not messages:
             return []
         now = self._hear()
-        deliveries = [to_delivery(message, now, lock_s=self._lock_s) for message in messages]
+        deliveries = [
+            to_delivery(message, now, lock_s=self._lock_s, ahead_s=self._ahead_s(message, now)) for message in messages
+        ]
         for message, delivery in zip(messages, deliveries, strict=True):
             strip_unsettleable(message)
             self._held[delivery.lock_token] = _Held(message, delivery.locked_until)
         return deliveries
+
+    def _ahead_s(self, message: ServiceBusReceivedMessage, now: Instant) -> float:
+        enqueued, locked_until = message.enqueued_time_utc, message.locked_until_utc
+        if enqueued is None or locked_until is None:
+            return 0.0
+        ahead_s = self._skew.ahead_s(
+            enqueued=enqueued.timestamp(), locked_until=locked_until.timestamp(), now=now.wall_s
+        )
+        if ahead_s and not self._is_skew_said:
+            self._is_skew_said = True
+            _log.warning("clock_ahead_of_broker", ahead_s=round(ahead_s, 1))
+        return ahead_s
 
     async def _prove_alive(self, receiver: ServiceBusReceiver) -> None:
         if asyncio.get_running_loop().time() - self._heard_at > SILENT_S:

@@ -129,6 +129,27 @@ def test_too_little_time_to_close_after_the_drain_is_hinted_at(drain_s: float, t
     assert [finding.detail.partition(",")[0] for finding in found] == told
 
 
+def test_too_few_slots_to_keep_any_for_each_flow_are_hinted_at() -> None:
+    flows = [{"name": name, "url": f"https://flows.example.com/{name}"} for name in "abc"]
+    [found] = hints(flows=flows, worker={"concurrency": 5})
+    assert found.name == "slots"
+    assert "at least" in found.detail
+    assert hints(flows=flows, worker={"concurrency": 6}) == []
+
+
+@pytest.mark.usefixtures("flow")
+async def test_a_fleet_that_cannot_be_counted_is_hinted_at(
+    command: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOWBRIDGE_WORKER__REPLICAS", "3")
+    assert findings(await command("check", "--json"))["fleet"][0] == "ok"
+    monkeypatch.setenv("FLOWBRIDGE_WORKER__REPLICAS_DNS", "workers.invalid")
+    verdict, detail = findings(await command("check", "--json"))["fleet"]
+    assert verdict == "hint"
+    assert "workers.invalid" in detail
+    assert "shared by 3" in detail
+
+
 def test_the_longest_call_is_every_attempt_and_every_pause() -> None:
     retry = RetrySpec(attempts=4, first_s=1.0, max_s=2.0)
     assert longest_call_s(FlowSpec(name="f", url="", timeout_s=10.0, retry=retry)) == 40.0 + 1.0 + 2.0 + 2.0

@@ -88,6 +88,21 @@ async def test_those_who_can_wait_are_served_when_the_circuit_closes(caller: Cal
     assert client.facts()["credit-check"].circuit is Circuit.CLOSED
 
 
+async def test_exactly_so_many_probes_are_under_way_as_are_set(caller: Caller, flow: FlowStandIn) -> None:
+    flow.script("x", DOWN)
+    spec = spec_of(flow.url_of("x"), retry=ONCE, breaker=BreakerSpec(min_calls=2, open_s=0.1, probes=2))
+    client = await caller.client(spec)
+    for _ in range(2):
+        await run(client, spec)
+    flow.script("x", Answer(after_s=0.3), Answer(after_s=0.3), Echo())
+    waiting = [asyncio.create_task(run(client, spec)) for _ in range(6)]
+    await flow.calls.until(5)
+    outcomes = await asyncio.gather(*waiting)
+    assert all(isinstance(outcome, Answered) for outcome in outcomes)
+    starts = [call.at for call in flow.calls]
+    assert starts[4] - starts[3] > 0.2, "the third waited for the ends of the first two"
+
+
 async def test_a_cancelled_probe_leaves_the_way_free(caller: Caller, flow: FlowStandIn) -> None:
     client, spec = await open_circuit(caller, flow, open_s=0.1)
     flow.script("x", Hang(), Echo())

@@ -24,9 +24,11 @@ from worker.cli.caller import requester_of
 from worker.cli.finding import Finding, Verdict, failed, hint, ok
 from worker.cli.options import settings_from
 from worker.cli.probe_flow import probe_flow
+from worker.core.bulkhead import Bulkhead
 from worker.core.flow_spec import FlowSpec
 from worker.core.outcome import Outcome
 from worker.core.redelivery import FIRST_ENQUEUED
+from worker.flow.fleet import Fleet
 from worker.flow.token import Credential, NoToken
 from worker.requester import BusRefused, NoReply
 from worker.servicebus import probe
@@ -51,6 +53,7 @@ async def findings(config: Path | None, *, round_trip: bool, probe_flows: Iterab
     come_to = derived(settings)
     for finding in come_to:
         yield finding
+    yield await _fleet(settings)
     async with AsyncExitStack() as stack:
         credential = await stack.enter_async_context(credential_of(settings))
         tokens = await asyncio.gather(*(_token(credential, scope) for scope in _scopes(settings)))
@@ -66,7 +69,7 @@ async def findings(config: Path | None, *, round_trip: bool, probe_flows: Iterab
         reached = await asyncio.gather(*_probes(settings, bus, round_trip=round_trip))
         for finding in reached:
             yield finding
-    if round_trip and all(finding.verdict is not Verdict.FAILED for finding in (*come_to, *reached)):
+    if round_trip and all(finding.verdict is not Verdict.FAILED for finding in (*come_to, *tokens, *reached)):
         yield await _round_trip(settings)
 
 
@@ -86,6 +89,8 @@ def derived(settings: Settings) -> list[Finding]:
         ),
         ok("drain", f"{worker.drain_s:g} s, below the platform's grace of {worker.grace_s:g} s"),
     ]
+    if len(flows) > 1:
+        found.append(_slots(worker.concurrency, list(settings.flow_specs())))
     for flow in flows:
         if flow.timeout_s > worker.drain_s:
             cut = f"an attempt of flow {flow.name} may take {flow.timeout_s:g} s and is cut when drain_s ends"
@@ -111,6 +116,24 @@ def derived(settings: Settings) -> list[Finding]:
     if not bus.reply_queues:
         found.append(hint("replies", "reply_queues is empty, so every request with a return address is dead-lettered"))
     return found
+
+
+def _slots(concurrency: int, flows: list[str]) -> Finding:
+    bulkhead = Bulkhead(concurrency, flows)
+    most, kept = bulkhead.most(flows[0]), bulkhead.kept
+    if kept == 0:
+        few = f"{concurrency} slots are too few to keep any for each of {len(flows)} flows: one that hangs may take all"
+        return hint("slots", f"{few}; raise worker.concurrency to {2 * len(flows)} at least")
+    return ok("slots", f"a flow may hold {most} of {concurrency}; {kept} are kept for each of the {len(flows)}")
+
+
+async def _fleet(settings: Settings) -> Finding:
+    fleet = Fleet(workers=settings.worker.replicas, name=settings.worker.replicas_dns)
+    if fleet.name is not None:
+        await fleet.count()
+    if fleet.failure is not None:
+        return hint("fleet", f"{fleet.failure} Until it can, limits are shared by {fleet.workers} (worker.replicas)")
+    return ok("fleet", f"each flow's concurrency and rate_per_s are shared by {fleet.workers} workers")
 
 
 def longest_call_s(flow: FlowSpec) -> float:

@@ -18,7 +18,7 @@ class Bulkhead:
 
     def __init__(self, total: int, flows: Collection[str]) -> None:
         self._total = total
-        self._kept = total // (2 * len(flows)) if len(flows) > 1 else 0
+        self.kept = total // (2 * len(flows)) if len(flows) > 1 else 0
         self._held: Counter[str] = Counter()
         self._paces = {flow: _Pace() for flow in flows}
         self._turns: dict[str, float] = {}
@@ -28,8 +28,8 @@ class Bulkhead:
 
     def most(self, flow: str) -> int:
         """All but what the others hold, or have kept for them."""
-        others = sum(max(self._kept, self._held[other]) for other in self._paces if other != flow)
-        return max(1, self._kept, self._total - others)
+        others = sum(max(self.kept, self._held[other]) for other in self._paces if other != flow)
+        return max(1, self.kept, self._total - others)
 
     def enter(self, flow: str) -> bool:
         """Take a place, if the flow may have one more."""

@@ -114,7 +114,7 @@ async def assembled(settings: Settings, *, observe: Callable[[Observed], None] |
             flows=client,
             replies=replies,
             redeliveries=redeliveries,
-            places=Places(Bulkhead(settings.worker.concurrency, flows)),
+            places=Places(Bulkhead(settings.worker.concurrency, flows, is_kept=redeliveries is not None)),
         )
         pump = Pump(
             [ReceiverLane(bus, source, lock_s=settings.servicebus.lock_s) for source in lane_sources(settings)],

@@ -43,7 +43,7 @@ async def test_a_flow_that_hangs_leaves_the_others_their_slots(house: House) -> 
     assert {each.application_properties["delivery-attempt"] for each in copies} == {0}, "waiting is no try"
 
 
-async def test_a_caller_whose_turn_comes_after_its_deadline_is_told_at_once(house: House) -> None:
+async def test_a_caller_whose_turn_does_not_come_in_time_is_told_before_its_time_is_over(house: House) -> None:
     house.flow.script("dead", Hang())
     house.flow.script("alive", Echo())
     flows: list[dict[str, Any]] = [{"name": "dead", "retry": ONCE}, {"name": "alive"}]
@@ -51,11 +51,11 @@ async def test_a_caller_whose_turn_comes_after_its_deadline_is_told_at_once(hous
         for _ in range(9):
             await house.send(application_properties={"flow": "dead"})
         await house.flow.calls.until(9)
-        reply = await house.reply(await house.ask(application_properties={"flow": "dead", "timeout-s": 20}))
+        reply = await house.reply(await house.ask(application_properties={"flow": "dead", "timeout-s": 4}))
     assert property_of(reply, "outcome") == "unavailable"
     assert property_of(reply, "attempts") == 0
-    assert property_of(reply, "retry-after-s") >= 20
-    assert property_of(reply, "elapsed-ms") < 5000
+    assert property_of(reply, "retry-after-s") >= 1
+    assert property_of(reply, "elapsed-ms") < 4000
 
 
 async def test_a_caller_who_can_wait_for_a_place_gets_one(house: House) -> None:

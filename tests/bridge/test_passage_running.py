@@ -42,7 +42,7 @@ async def test_a_run_that_goes_on_is_handed_over_before_its_answer_is_asked_for(
     assert copy.properties["answer-location"] == RUNNING.location
     assert copy.properties["flow"] == "risky", "every other property is kept"
     assert copy.delay_s == 1.0
-    assert passage.is_copied
+    assert passage.copying.is_copied
     assert passage.outcome is None
 
 
@@ -238,7 +238,7 @@ async def test_a_signed_address_is_shown_nowhere(world: World) -> None:
 async def test_a_copy_finds_no_place_and_waits_for_its_turn(world: World) -> None:
     copy = await handed_over(world, **CALLER)
     crowded = World(slots=1)
-    crowded.bulkhead.enter("risky")
+    crowded.bulkhead.enter("risky", STARTS_AT)
     passage = crowded.passage(world.received(copy))
     assert await passage.process() == Complete()
     [again] = crowded.redeliveries.scheduled
@@ -249,3 +249,45 @@ async def test_a_copy_finds_no_place_and_waits_for_its_turn(world: World) -> Non
     crowded.bulkhead.leave("risky", STARTS_AT)
     await crowded.passage(crowded.received(again)).process()
     assert crowded.replies.published[-1].properties["outcome"] == "answered"
+
+
+async def test_a_copy_that_has_asked_as_long_as_an_attempt_may_take_gives_its_slot_up(world: World) -> None:
+    copy = await handed_over(world, properties={"timeout-s": 3600}, **CALLER)
+    other = World()
+    other.flows.answer_takes_s = 1800.0
+    assert await other.passage(other.received(copy)).process() == Complete()
+    assert asyncio.get_running_loop().time() == pytest.approx(STARTS_AT + 1.0 + 110.0)
+    [again] = other.redeliveries.scheduled
+    assert again.delay_s == 15.0
+    assert again.properties["answer-location"] == RUNNING.location
+
+
+async def test_a_copy_without_a_place_and_without_time_to_wait_for_one_is_fetched_all_the_same(world: World) -> None:
+    copy = await handed_over(world, properties={"timeout-s": 10}, **CALLER)
+    crowded = World(slots=1)
+    crowded.bulkhead.enter("risky", STARTS_AT)
+    await asyncio.sleep(4.0)
+    await crowded.passage(crowded.received(copy)).process()
+    assert crowded.replies.published[-1].properties["outcome"] == "answered"
+
+
+async def test_a_defect_while_fetching_is_not_told_as_if_the_flow_had_not_run(world: World) -> None:
+    copy = await handed_over(world, **CALLER)
+    passage = world.passage(replace(world.received(copy), delivery_count=2))
+    world.bridge.places.entered = None  # type: ignore[assignment, method-assign]  # ours, before anything is fetched
+    with pytest.raises(TypeError):
+        await passage.process()
+    await passage.answer_after_defect()
+    assert world.replies.published[-1].properties["outcome"] == "indeterminate"
+
+
+async def test_a_worker_told_to_stop_while_handing_over_a_one_way_request_keeps_the_run_in_its_dead_letter(
+    world: World,
+) -> None:
+    world.redeliveries.takes_s = 20.0
+    passage = world.passage(world.delivery())
+    asyncio.get_running_loop().call_later(3.0, passage.leash.cut, CutReason.STOP_NOW)
+    settlement = await passage.process()
+    assert isinstance(settlement, DeadLetter)
+    assert settlement.reason is Reason.FLOW_INDETERMINATE
+    assert "run-3" in settlement.description

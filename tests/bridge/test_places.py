@@ -13,7 +13,7 @@ from .virtual_time import STARTS_AT
 def moving(bulkhead: Bulkhead, flow: str, *, per_s: int) -> None:
     """As if the flow had let go of so many places in each of the last ten seconds."""
     for n in range(10 * per_s):
-        bulkhead.enter(flow)
+        bulkhead.enter(flow, STARTS_AT - 10.0)
         bulkhead.leave(flow, STARTS_AT - 10.0 + n / per_s)
 
 

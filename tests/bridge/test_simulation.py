@@ -164,8 +164,8 @@ class Simulation:
     def start(self, call: Call) -> "SimulatedCall":
         return SimulatedCall(self, call, self.sent[call.request_id])
 
-    def fetch(self, flow: FlowSpec, running: Running, *, until: float) -> "SimulatedFetch":
-        return SimulatedFetch(self, running, until)
+    def fetch(self, flow: FlowSpec, running: Running, *, until: float, stays_until: float) -> "SimulatedFetch":
+        return SimulatedFetch(self, running, min(until, stays_until), is_last=until <= stays_until)
 
     async def publish(self, reply: Reply, *, until: float) -> Undelivered | None:
         request_id = str(reply.properties["request-id"])
@@ -274,18 +274,19 @@ class Simulation:
 class SimulatedFetch:
     """The answer of a run is there as long after the first question as its call took."""
 
-    def __init__(self, simulation: Simulation, running: Running, until: float) -> None:
+    def __init__(self, simulation: Simulation, running: Running, until: float, *, is_last: bool) -> None:
         self._simulation = simulation
         self._running = running
         self._until = until
+        self._is_last = is_last
 
-    async def run(self) -> FlowOutcome:
+    async def run(self) -> FlowOutcome | Running:
         request_id = self._running.run_id or ""
         self._simulation.check(request_id in self._simulation.may_have_run, "no answer is fetched of what never ran")
         takes_s = self._simulation.sent[request_id].takes_s
         await asyncio.sleep(max(0.0, min(takes_s, self._until - now())))
         if now() >= self._until:
-            return self.cut_short("its answer did not come in time")
+            return self.cut_short("its answer did not come in time") if self._is_last else self._running
         self._simulation.answered.add(request_id)
         return ANSWERED
 

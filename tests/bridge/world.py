@@ -80,8 +80,8 @@ class FakeFlows:
             raise self.start_fails
         return FakeCall(flows=self, call=call)
 
-    def fetch(self, flow: FlowSpec, running: Running, *, until: float) -> "FakeFetch":
-        return FakeFetch(flows=self, running=running, until=until)
+    def fetch(self, flow: FlowSpec, running: Running, *, until: float, stays_until: float) -> "FakeFetch":
+        return FakeFetch(flows=self, running=running, until=until, stays_until=stays_until)
 
 
 @dataclass(kw_only=True)
@@ -89,10 +89,15 @@ class FakeFetch:
     flows: FakeFlows
     running: Running
     until: float
+    stays_until: float
 
-    async def run(self) -> FlowOutcome:
+    async def run(self) -> FlowOutcome | Running:
         self.flows.fetches.append(self.running)
         left_s = self.until - asyncio.get_running_loop().time()
+        stays_s = self.stays_until - asyncio.get_running_loop().time()
+        if stays_s < min(left_s, self.flows.answer_takes_s):
+            await asyncio.sleep(stays_s)
+            return replace(self.running, retry_after_s=15.0)
         await asyncio.sleep(max(0.0, min(left_s, self.flows.answer_takes_s)))
         if left_s < self.flows.answer_takes_s:
             return self.cut_short("its answer did not come in time")

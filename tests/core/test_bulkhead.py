@@ -10,7 +10,7 @@ from worker.core.bulkhead import LONGEST_TURN_S, SHORTEST_TURN_S, Bulkhead
 
 def filled(bulkhead: Bulkhead, flow: str) -> int:
     count = 0
-    while bulkhead.enter(flow):
+    while bulkhead.enter(flow, 0.0):
         count += 1
     return count
 
@@ -47,7 +47,7 @@ def test_only_a_flow_that_moves_on_is_worth_waiting_for() -> None:
     bulkhead = Bulkhead(100, ["a", "b"])
     assert not bulkhead.is_worth_waiting("a", 0, 0.0)
     for n in range(500):
-        bulkhead.enter("a")
+        bulkhead.enter("a", 0.0)
         bulkhead.leave("a", n * 0.01)
     assert bulkhead.is_worth_waiting("a", 0, 5.0)
     assert not bulkhead.is_worth_waiting("a", 10, 5.0), "too many wait already"
@@ -57,16 +57,30 @@ def test_only_a_flow_that_moves_on_is_worth_waiting_for() -> None:
 def test_turns_follow_each_other_at_the_pace_of_the_flow() -> None:
     bulkhead = Bulkhead(100, ["a", "b"])
     for n in range(50):
-        bulkhead.enter("a")
+        bulkhead.enter("a", 0.0)
         bulkhead.leave("a", n * 0.1)
     turns_s = [bulkhead.next_turn_s("a", 5.0) for _ in range(4)]
     assert turns_s == pytest.approx([SHORTEST_TURN_S + 0.1 * n for n in range(4)], abs=0.03)
 
 
-def test_the_turn_behind_a_flow_that_stands_still_is_bounded() -> None:
-    bulkhead = Bulkhead(100, ["a", "b"])
-    turns_s = [bulkhead.next_turn_s("a", 0.0) for _ in range(10)]
-    assert turns_s == [LONGEST_TURN_S] * 10
+def test_a_flow_that_stands_still_is_expected_to_go_on_doing_so() -> None:
+    bulkhead = Bulkhead(20, ["a", "b"])
+    assert filled(bulkhead, "a") == 15
+    assert bulkhead.next_turn_s("a", 0.1) == SHORTEST_TURN_S, "it has only begun"
+    assert bulkhead.next_turn_s("a", 60.0) == pytest.approx(4.0), "15 places, and none was left for a minute"
+
+
+def test_no_turn_is_further_away_than_a_request_should_be_out_of_sight() -> None:
+    bulkhead = Bulkhead(20, ["a", "b"])
+    filled(bulkhead, "a")
+    turns_s = [bulkhead.next_turn_s("a", 600.0) for _ in range(20)]
+    assert turns_s == sorted(turns_s)
+    assert turns_s[-1] == LONGEST_TURN_S
+
+
+def test_nothing_is_kept_where_what_finds_no_place_has_nowhere_to_go() -> None:
+    bulkhead = Bulkhead(20, ["a", "b"], is_kept=False)
+    assert filled(bulkhead, "a") == 20
 
 
 class BulkheadLife(RuleBasedStateMachine):
@@ -83,7 +97,7 @@ class BulkheadLife(RuleBasedStateMachine):
     def enter(self, flow: str, times: int) -> None:
         for _ in range(times):
             is_due = self.held[flow] < 4
-            if self.bulkhead.enter(flow):
+            if self.bulkhead.enter(flow, self.now):
                 self.held[flow] += 1
             else:
                 assert not is_due, "kept for it"

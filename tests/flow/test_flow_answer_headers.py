@@ -79,7 +79,7 @@ async def test_what_is_left_of_the_burst_is_read_where_it_is_a_count(
     status: int, headers: list[str], remaining: int | None
 ) -> None:
     until = asyncio.get_running_loop().time() + 3.0
-    async with raw_server(says(http(status, *headers, body=b"x"))) as url, open_session(connections=1) as session:
+    async with raw_server(says(http(status, *headers, body=b"x"))) as url, open_session() as session:
         request = HttpRequest(method="POST", url=URL(url), headers={}, body=b"{}")
         response = await exchange(session, request, Departure(), until=until, most_bytes=9)
     assert isinstance(response, Response)

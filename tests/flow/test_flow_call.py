@@ -268,7 +268,8 @@ async def test_a_fetch_cut_short_names_its_run(caller: Caller, flow: FlowStandIn
     client = await caller.client(spec)
     running = await client.start(call_of(spec)).run()
     assert isinstance(running, Running)
-    fetch = client.fetch(spec, running, until=asyncio.get_running_loop().time() + 5.0)
+    until = asyncio.get_running_loop().time() + 5.0
+    fetch = client.fetch(spec, running, until=until, stays_until=until)
     fetching = asyncio.create_task(fetch.run())
     await flow.polls.until(2)
     fetching.cancel()

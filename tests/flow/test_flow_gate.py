@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from support.flows import Caller, call_of, spec_of
 
 from worker.core.breaker import Circuit
@@ -118,8 +119,9 @@ async def test_a_retry_that_meets_an_open_circuit_says_so(caller: Caller, flow: 
     spec = spec_of(flow.url_of("x"), breaker=BreakerSpec(min_calls=1, open_s=60.0))
     outcome = await run(await caller.client(spec), spec)
     assert isinstance(outcome, Unavailable)
-    assert outcome.held_back is HeldBack.CIRCUIT
     assert outcome.attempts == 1
+    assert outcome.held_back is None, "an attempt was made: it was a try"
+    assert outcome.retry_after_s == pytest.approx(60.0, abs=1.0)
 
 
 async def test_calls_cancelled_at_any_moment_leave_no_slot_taken(caller: Caller, flow: FlowStandIn) -> None:

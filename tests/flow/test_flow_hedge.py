@@ -43,7 +43,14 @@ async def test_a_call_overtakes_its_hedge(caller: Caller, flow: FlowStandIn) -> 
     assert len(flow.calls) == 2
 
 
-@pytest.mark.parametrize("failure", [PlatformError.throttled("9"), PlatformError.no_response()])
+@pytest.mark.parametrize(
+    "failure",
+    [
+        PlatformError.throttled("9"),
+        PlatformError.no_response(),
+        PlatformError(status=403, code="MisMatchingOAuthClaims"),
+    ],
+)
 async def test_a_hedge_that_fails_does_not_end_the_call(
     caller: Caller, flow: FlowStandIn, failure: PlatformError
 ) -> None:

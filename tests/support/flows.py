@@ -37,7 +37,9 @@ class Caller:
         until = asyncio.get_running_loop().time() + (spec.timeout_s if within_s is None else within_s)
         client = await self.client(spec)
         outcome = await client.start(call_of(spec, within_s=within_s, body=body)).run()
-        return await client.fetch(spec, outcome, until=until).run() if isinstance(outcome, Running) else outcome
+        while isinstance(outcome, Running):
+            outcome = await client.fetch(spec, outcome, until=until, stays_until=until).run()
+        return outcome
 
 
 def call_of(spec: FlowSpec, *, within_s: float | None = 5.0, body: bytes = b"{}", request_id: str = "r-1") -> Call:

@@ -49,6 +49,7 @@ class Calling:
         flow_call = self.flows.start(call)
         if must_not_repeat:
             self.recall.keep(self.delivery, _UNDER_WAY, now=_now())
+            self.recall.note_run(self.delivery, now=_now())
         try:
             outcome = await self._held(flow_call.run())
         except CutShort as cut:
@@ -64,10 +65,13 @@ class Calling:
 
     async def fetch(
         self, flow: FlowSpec, running: Running, *, until: float, may_be_left: bool
-    ) -> FlowOutcome | Abandon | LeaveLocked:
-        """`may_be_left`: whoever gets the request next fetches too, instead of calling."""
+    ) -> FlowOutcome | Running | Abandon | LeaveLocked:
+        """`Running` when it has taken as long as an attempt may, and there is time left.
+
+        `may_be_left`: whoever gets the request next fetches too, instead of calling.
+        """
         self.may_have_run = True
-        fetching = self.flows.fetch(flow, running, until=until)
+        fetching = self.flows.fetch(flow, running, until=until, stays_until=_now() + flow.timeout_s)
         try:
             outcome = await self._held(fetching.run())
         except CutShort as cut:
@@ -86,6 +90,8 @@ class Calling:
             self.recall.keep(self.delivery, outcome, now=_now())
         else:
             self.recall.forget(self.delivery)
+        if not self.may_have_run:
+            self.recall.forget_run(self.delivery)
 
     async def _held(self, work: Coroutine[Any, Any, T]) -> T:
         started = _now()

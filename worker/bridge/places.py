@@ -19,7 +19,7 @@ class Places:
     @asynccontextmanager
     async def entered(self, flow: str) -> AsyncIterator[float | None]:
         """A place for the scope; or the seconds until its turn, where none is free and none will be in a moment."""
-        if not (self._bulkhead.enter(flow) or await self._enter_soon(flow)):
+        if not (self._bulkhead.enter(flow, _now()) or await self._enter_soon(flow)):
             yield self._bulkhead.next_turn_s(flow, _now())
             return
         try:
@@ -35,7 +35,7 @@ class Places:
         self._waiting[flow] += 1
         try:
             async with asyncio.timeout(PATIENCE_S):
-                while not self._bulkhead.enter(flow):
+                while not self._bulkhead.enter(flow, _now()):
                     await self._left.wait()
         except TimeoutError:
             return False

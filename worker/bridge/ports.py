@@ -57,8 +57,11 @@ class FlowCall(Protocol):
 
 
 class AnswerFetch(Protocol):
-    async def run(self) -> FlowOutcome:
-        """The flow's own answer, once it is there. Raises nothing but cancellation."""
+    async def run(self) -> FlowOutcome | Running:
+        """The flow's own answer, once it is there; where it isn't yet at the end of the stay, where to ask on.
+
+        Raises nothing but cancellation.
+        """
         ...
 
     def cut_short(self, why: str) -> Indeterminate:
@@ -69,7 +72,7 @@ class AnswerFetch(Protocol):
 class Flows(Protocol):
     def start(self, call: Call) -> FlowCall: ...
 
-    def fetch(self, flow: FlowSpec, running: Running, *, until: float) -> AnswerFetch: ...
+    def fetch(self, flow: FlowSpec, running: Running, *, until: float, stays_until: float) -> AnswerFetch: ...
 
 
 class Replies(Protocol):

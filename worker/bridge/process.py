@@ -1,13 +1,13 @@
 """One message: return address → request → route → deadline → call → verdict → reply → settlement."""
 
 import asyncio
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import structlog
 
 from worker.bridge.calling import Calling, call_of, fetch_until, may_have_run
+from worker.bridge.copying import Copying
 from worker.bridge.leash import CUTS_A_REPLY, CutReason, CutShort, Leash
 from worker.bridge.places import Places
 from worker.bridge.ports import Flows, Redeliveries, Replies
@@ -18,6 +18,7 @@ from worker.core.delivery import Delivery
 from worker.core.flow_spec import FlowSpec
 from worker.core.outcome import (
     Answered,
+    Expired,
     FlowOutcome,
     HeldBack,
     Indeterminate,
@@ -27,21 +28,20 @@ from worker.core.outcome import (
     RequestOutcome,
     Running,
     Unavailable,
+    in_doubt,
     lost_sight_of,
     too_large,
 )
 from worker.core.recall import Recall, Recalled
-from worker.core.redelivery import Copy, NoFurtherTry, RedeliverySpec, first_enqueued_at, plan_copy, plan_fetch
+from worker.core.redelivery import RedeliverySpec, first_enqueued_at, is_copy
 from worker.core.reply import Undelivered, asked_of, compose
 from worker.core.request import Call, Destination, Request, ReturnAddress
-from worker.core.retry import next_poll_s
+from worker.core.retry import LEAST_ATTEMPT_S, next_poll_s
 from worker.core.route import RouteRule, choose
 from worker.core.settlement import Abandon, Complete, DeadLetter, LeaveLocked, Settlement
 from worker.core.verdict import TryLater, Verdict, dead_letter, judge, undeliverable
 
 _log = structlog.stdlib.get_logger(__name__)
-
-_COPY_WITHIN_S = 60.0  # a copy that the broker doesn't take for this long means the dead-letter queue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,14 +80,15 @@ class Passage:
     flow: FlowSpec | None = None
     deadline: float | None = None
     calling: Calling = field(init=False)
+    copying: Copying = field(init=False)
     outcome: RequestOutcome | None = None
     is_recalled: bool = False
     is_replied: bool = False
-    is_copied: bool = False  # a copy goes on in this delivery's place
 
     def __post_init__(self) -> None:
-        bridge = self.bridge
-        self.calling = Calling(flows=bridge.flows, recall=bridge.recall, leash=self.leash, delivery=self.delivery)
+        bridge, leash, delivery = self.bridge, self.leash, self.delivery
+        self.calling = Calling(flows=bridge.flows, recall=bridge.recall, leash=leash, delivery=delivery)
+        self.copying = Copying(redeliveries=bridge.redeliveries, recall=bridge.recall, leash=leash, delivery=delivery)
 
     async def process(self) -> Settlement:
         """Whatever the world does at one of the awaits, a settlement comes of it."""
@@ -126,6 +127,7 @@ class Passage:
 
     async def _outcome(self, request: Request, flow: FlowSpec) -> RequestOutcome | Settlement:
         """From memory, from the run that an earlier delivery began, or from a call."""
+        self.calling.may_have_run = request.fetch is not None
         recalled = self.bridge.recall.look_up(self.delivery, now=_now())
         if recalled is not None and (settled := self._recall(recalled)) is not None:
             return settled
@@ -133,6 +135,10 @@ class Passage:
             known: Call | RequestOutcome | Running = recalled.outcome
         elif request.fetch is not None:
             known = request.fetch.running
+        elif is_copy(self.delivery) and not flow.idempotent and self.bridge.recall.has_run(self.delivery):
+            # The original came back to us while its copy was in doubt: it is called, or was, and ends the request.
+            _log.warning("copy_dropped", request_id=request.request_id)
+            return Complete()
         else:
             known = call_of(request, self.delivery, flow, deadline=self.deadline, now=_now())
         if not isinstance(known, Call | Running):
@@ -150,6 +156,7 @@ class Passage:
     def _recall(self, recalled: Recalled) -> Settlement | None:
         self.is_recalled = True
         self.calling.may_have_run = may_have_run(recalled.outcome)
+        self.copying.is_in_doubt = isinstance(recalled.outcome, Unavailable)  # kept only while a copy is scheduled
         if not isinstance(recalled.outcome, Running):
             self.outcome = recalled.outcome
         return recalled.settlement
@@ -160,37 +167,44 @@ class Passage:
         """Fetch the answer of a run that goes on.
 
         A copy does it for a flow that isn't idempotent: once the original is completed, no crash can lead to a second
-        call. So does one that waits for its turn. An idempotent flow spares itself the way over the queue.
+        call. So does one that waits for its turn, or has taken a slot for as long as an attempt may. An idempotent
+        flow spares itself the way over the queue.
         """
-        now = _now()
-        until = fetch_until(self.delivery, flow, deadline=self.deadline, now=now)
-        first_s = next_poll_s(0, retry_after_s=running.retry_after_s, remaining_s=until - now)
+        until = fetch_until(self.delivery, flow, deadline=self.deadline, now=_now())
         is_handed_over = turn_in_s is not None or not (is_fetch or flow.idempotent)
-        if is_handed_over and first_s is not None and self.bridge.redeliveries is not None:
-            delay_s = min(max(first_s, turn_in_s or 0.0), until - now)
-            copy = plan_fetch(
-                running, self.delivery, flow=flow.name, delay_s=delay_s, deadline=self.deadline or until, now=now
-            )
-            settlement = await self._hand_over(running, copy)
-            if settlement is not None:
-                return settlement
-        return await self.calling.fetch(flow, running, until=until, may_be_left=is_fetch)
+        while True:
+            if is_handed_over:
+                settlement = await self._hand_over(running, flow, until=until, turn_in_s=turn_in_s or 0.0)
+                if settlement is not None:
+                    return settlement
+            result = await self.calling.fetch(flow, running, until=until, may_be_left=is_fetch)
+            if not isinstance(result, Running):
+                return result
+            running, is_handed_over, turn_in_s = result, True, None
 
-    async def _hand_over(self, running: Running, copy: Copy) -> Settlement | None:
-        """None where the queue doesn't take the copy."""
-        self.bridge.recall.keep(self.delivery, running, now=_now())
+    async def _hand_over(
+        self, running: Running, flow: FlowSpec, *, until: float, turn_in_s: float
+    ) -> Settlement | None:
+        """None where a copy would come too late, or the queue doesn't take it."""
+        left_s = until - _now()
+        first_s = next_poll_s(0, retry_after_s=running.retry_after_s, remaining_s=left_s)
+        if first_s is None or max(first_s, turn_in_s) + LEAST_ATTEMPT_S >= left_s:
+            return None
         try:
-            undelivered = await self._schedule(copy)
+            undelivered = await self.copying.hand_over(
+                running, flow=flow.name, delay_s=max(first_s, turn_in_s), deadline=self.deadline or until
+            )
         except CutShort as cut:
             if cut.reason is CutReason.LOCK_LOST:
                 return LeaveLocked()
             self.outcome = lost_sight_of(running, cut.reason.value)
-            return undeliverable(self.outcome, cut.reason.value)
-        if undelivered is not None:
-            _log.warning("answer_fetched_in_place", why=undelivered.detail)
-            return None
-        self.bridge.recall.keep(self.delivery, running, settlement=Complete(), now=_now())
-        return Complete()
+            if isinstance(self.destination, ReturnAddress):
+                return undeliverable(self.outcome, cut.reason.value)
+            return dead_letter(self.outcome)
+        if undelivered is None:
+            return Complete()
+        _log.warning("answer_fetched_in_place", why=undelivered.detail)
+        return None
 
     async def _end(self, outcome: RequestOutcome, destination: Destination) -> Settlement:
         """Reply first, then settle; what may be tried again later is copied first, then completed."""
@@ -212,15 +226,32 @@ class Passage:
     async def _carry_out(self, verdict: Verdict, outcome: RequestOutcome) -> Complete | DeadLetter:
         then = verdict.then
         if isinstance(then, TryLater):
-            why_not = await self._try_later(then)
+            why_not = await self.copying.try_later(
+                then.outcome,
+                self.bridge.spec.redelivery,
+                tries=0 if self.request is None else self.request.delivery_attempt,
+                deadline=self.deadline,
+            )
             if why_not is None:
                 return Complete()
             then = Complete() if verdict.reply_to is not None else dead_letter(outcome, because=why_not)
         if verdict.reply_to is not None:
-            undelivered = await self._reply(outcome, verdict.reply_to)
+            told = self.outcome = self._as_far_as_known(outcome)
+            undelivered = await self._reply(told, verdict.reply_to)
             if undelivered is not None:
-                return undeliverable(self.outcome or outcome, undelivered.detail)
+                return undeliverable(self.outcome, undelivered.detail)
         return then
+
+    def _as_far_as_known(self, outcome: RequestOutcome) -> RequestOutcome:
+        """A caller is told that its flow surely did not run only where nobody else may have called it, or will."""
+        if not isinstance(outcome, Unavailable | Expired):
+            return outcome
+        if self.copying.is_in_doubt:
+            return in_doubt(outcome, "A copy of the request may still reach the flow.")
+        is_idempotent = self.flow is not None and self.flow.idempotent
+        if self.delivery.is_redelivered and not (is_idempotent or self.is_recalled):
+            return in_doubt(outcome, "An earlier delivery of it ended without a word, so the flow may have run.")
+        return outcome
 
     async def _reply(self, outcome: RequestOutcome, to: ReturnAddress) -> Undelivered | None:
         undelivered = await self._publish(outcome, to)
@@ -243,34 +274,6 @@ class Passage:
         )
         publishing = self.bridge.replies.publish(reply, until=now + reply.time_to_live_s)
         return await self.leash.hold(publishing, cut_by=CUTS_A_REPLY)
-
-    async def _try_later(self, later: TryLater) -> str | None:
-        """None once a copy is scheduled, else why there is none."""
-        if self.bridge.redeliveries is None:
-            return "there is no queue for another try (retry_queue)"
-        now = _now()
-        copy = plan_copy(
-            later.outcome,
-            self.delivery,
-            self.bridge.spec.redelivery,
-            tries=0 if self.request is None else self.request.delivery_attempt,
-            deadline=self.deadline,
-            now=now,
-            draw=random.random(),  # noqa: S311 - jitter
-        )
-        if isinstance(copy, NoFurtherTry):
-            return copy.why
-        # The broker may take it although we are cut before we hear of it: then the same copy again, never a call.
-        self.bridge.recall.keep(self.delivery, later.outcome, now=now)
-        undelivered = await self._schedule(copy)
-        return None if undelivered is None else f"its next try couldn't be scheduled: {undelivered.detail}"
-
-    async def _schedule(self, copy: Copy) -> Undelivered | None:
-        assert self.bridge.redeliveries is not None  # noqa: S101 - nobody plans a copy that has nowhere to go
-        scheduling = self.bridge.redeliveries.schedule(copy, until=_now() + _COPY_WITHIN_S)
-        undelivered = await self.leash.hold(scheduling, cut_by=CUTS_A_REPLY)
-        self.is_copied = undelivered is None
-        return undelivered
 
 
 def _route(request: Request, spec: BridgeSpec) -> FlowSpec | Rejected | Indeterminate:

@@ -81,7 +81,7 @@ class Slot:
             attempts=0 if outcome is None else outcome.attempts,
             is_recalled=self.passage.is_recalled,
             is_replied=self.passage.is_replied,
-            is_copied=self.passage.is_copied,
+            is_copied=self.passage.copying.is_copied,
             settlement=type(self.settlement).__name__,
             settled=settled,
             queue_wait_s=max(0.0, self.started_at - self.delivery.enqueued_at),

@@ -19,6 +19,7 @@ ANSWER_FLOW = "answer-flow"
 ANSWER_RUN_ID = "answer-run-id"
 ANSWER_ATTEMPTS = "answer-attempts"
 
+_UNNAMED = "unnamed-"
 _TRACE_PROPERTIES = ("traceparent", "tracestate", "Diagnostic-Id")
 
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -46,8 +47,13 @@ def request_id_of(delivery: Delivery) -> str:
     return (
         text_of(delivery.properties.get(REQUEST_ID))
         or delivery.message_id
-        or f"unnamed-{delivery.enqueued_time_ms}-{delivery.sequence_number}"
+        or f"{_UNNAMED}{delivery.enqueued_time_ms}-{delivery.sequence_number}"
     )
+
+
+def is_named(request_id: str) -> bool:
+    """Whether its sender gave it that id."""
+    return not request_id.startswith(_UNNAMED)
 
 
 def text_of(value: PropertyValue) -> str | None:

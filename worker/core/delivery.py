@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
+REDELIVERED = "redelivered"  # of a copy: its original was
+
 PropertyValue: TypeAlias = str | bytes | int | float | bool | datetime | UUID | None
 
 
@@ -39,4 +41,5 @@ class Delivery:
 
     @property
     def is_redelivered(self) -> bool:
-        return self.delivery_count > 0
+        """Whether it, or what it is a copy of, was delivered before, and ended without a word."""
+        return self.delivery_count > 0 or self.properties.get(REDELIVERED) is True

@@ -119,6 +119,11 @@ class Rejected:
     attempts: int = 0
 
 
+def in_doubt(outcome: Unavailable | Expired, why: str) -> Indeterminate:
+    """What is left to say where somebody else may have called the flow; `why` is a sentence."""
+    return Indeterminate(detail=f"{outcome.detail} {why}", attempts=outcome.attempts)
+
+
 def lost_sight_of(running: Running, why: str) -> Indeterminate:
     """What is left of a run whose answer can't be fetched; `why` follows a comma."""
     return Indeterminate(

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from worker.core.delivery import Delivery
 from worker.core.outcome import Answered, Refused, RequestOutcome, Running, too_large
+from worker.core.redelivery import origin_of
 from worker.core.settlement import Settlement
 
 _Key: TypeAlias = tuple[int, str | None]
@@ -45,6 +46,7 @@ class Recall:
         self._spec = spec
         self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
         self._size_bytes = 0
+        self._runs: OrderedDict[tuple[str, int], float] = OrderedDict()  # by the first message, with their times
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -71,6 +73,19 @@ class Recall:
         if entry is not None:
             self._size_bytes -= entry.size_bytes
 
+    def note_run(self, delivery: Delivery, *, now: float) -> None:
+        """A run may start here for the request. Kept beyond its end, because a copy of it may still come."""
+        self._runs[origin_of(delivery)] = now
+        while len(self._runs) > self._spec.max_entries or now - next(iter(self._runs.values())) > self._spec.max_age_s:
+            self._runs.popitem(last=False)
+
+    def has_run(self, delivery: Delivery) -> bool:
+        return origin_of(delivery) in self._runs
+
+    def forget_run(self, delivery: Delivery) -> None:
+        """It surely didn't."""
+        self._runs.pop(origin_of(delivery), None)
+
     def _evict(self, now: float) -> None:
         while self._entries:
             key, oldest = next(iter(self._entries.items()))
@@ -89,6 +104,8 @@ def _key(delivery: Delivery) -> _Key:
 
 
 def _body_bytes(outcome: RequestOutcome | Running) -> int:
+    if isinstance(outcome, Running):
+        return len(outcome.location)
     body = outcome.body if isinstance(outcome, Answered | Refused) else None
     return 0 if body is None else len(body.content)
 

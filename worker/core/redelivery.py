@@ -14,11 +14,12 @@ from worker.core.decode import (
     TIMEOUT_S,
     request_id_of,
 )
-from worker.core.delivery import Delivery, PropertyValue
+from worker.core.delivery import REDELIVERED, Delivery, PropertyValue
 from worker.core.outcome import Indeterminate, Running, Unavailable
 
 FIRST_ENQUEUED = "first-enqueued"  # epoch milliseconds, the broker's clock
 _LEAST_HANDOVER_S = 0.2  # so that the original has gone before the copy comes
+_LEAST_TIME_S = 1.0  # that a copy needs before its deadline, to be called and answered
 _LEAST_WAIT_S = 1.0  # for what our own limits hold back
 _OF_AN_ANSWER = frozenset({ANSWER_ATTEMPTS, ANSWER_FLOW, ANSWER_LOCATION, ANSWER_RUN_ID})
 
@@ -75,7 +76,9 @@ def plan_copy(
     if delay_s > left_age_s:
         return NoFurtherTry(why=f"it is {age_s:.0f} s old and may wait {spec.max_age_s:g} s in all (max_age_s)")
     left_s = _time_to_live_left_s(delivery, now)
-    if (deadline is not None and now + delay_s >= deadline) or (left_s is not None and delay_s >= left_s):
+    if (deadline is not None and now + delay_s + _LEAST_TIME_S >= deadline) or (
+        left_s is not None and delay_s >= left_s
+    ):
         return NoFurtherTry(why=f"the next try, in {delay_s:.0f} s, would come after its time is over")
     kept = {name: value for name, value in delivery.properties.items() if name not in _OF_AN_ANSWER}
     return Copy(
@@ -106,6 +109,16 @@ def plan_fetch(running: Running, delivery: Delivery, *, flow: str, delay_s: floa
     )
 
 
+def is_copy(delivery: Delivery) -> bool:
+    """Whether a worker made it."""
+    return DELIVERY_ATTEMPT in delivery.properties and REQUEST_ID in delivery.properties
+
+
+def origin_of(delivery: Delivery) -> tuple[str, int]:
+    """The same for a request and every copy of it. With the time, because two senders may number alike."""
+    return request_id_of(delivery), _first_enqueued_ms(delivery)
+
+
 def first_enqueued_at(delivery: Delivery) -> float:
     """When the request itself was enqueued, on the loop's clock: earlier than `enqueued_at` for a copy."""
     return delivery.enqueued_at - max(0.0, (delivery.enqueued_time_ms - _first_enqueued_ms(delivery)) / 1000)
@@ -117,6 +130,8 @@ def _origin(delivery: Delivery, deadline: float | None) -> dict[str, PropertyVal
         REQUEST_ID: request_id_of(delivery),
         FIRST_ENQUEUED: _first_enqueued_ms(delivery),
     }
+    if delivery.is_redelivered:
+        origin[REDELIVERED] = True
     if deadline is not None:
         origin[TIMEOUT_S] = round(max(deadline - first_enqueued_at(delivery), 0.001), 3)
     return origin
@@ -140,7 +155,9 @@ def _asked_delay_s(outcome: Unavailable | Indeterminate) -> float:
 
 def _first_enqueued_ms(delivery: Delivery) -> int:
     kept = delivery.properties.get(FIRST_ENQUEUED)
-    return kept if isinstance(kept, int) and not isinstance(kept, bool) else delivery.enqueued_time_ms
+    if isinstance(kept, int) and not isinstance(kept, bool):
+        return min(kept, delivery.enqueued_time_ms)
+    return delivery.enqueued_time_ms
 
 
 def _time_to_live_left_s(delivery: Delivery, now: float) -> float | None:
@@ -151,5 +168,5 @@ def _time_to_live_left_s(delivery: Delivery, now: float) -> float | None:
 
 def _copy_id(kind: str, delivery: Delivery) -> str:
     """Differs from every earlier id of the request, but not when the same delivery is copied once more."""
-    named = f"{kind}\0{request_id_of(delivery)}\0{delivery.sequence_number}"
+    named = f"{kind}\0{request_id_of(delivery)}\0{delivery.sequence_number}\0{delivery.message_id}"
     return hashlib.sha256(named.encode()).hexdigest()[:32]

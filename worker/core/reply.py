@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from worker.core.decode import request_id_of
+from worker.core.decode import is_named, request_id_of
 from worker.core.delivery import Delivery
 from worker.core.outcome import (
     Answered,
@@ -60,10 +60,10 @@ class Undelivered:
 def asked_of(delivery: Delivery, request: Request | None) -> Asked:
     """`request` is None for a delivery that couldn't be decoded; its sender is answered all the same."""
     request_id = request_id_of(delivery)
-    is_copy = request_id != delivery.message_id and delivery.message_id is not None
+    is_known_by_id = request_id == delivery.message_id or is_named(request_id)
     return Asked(
         request_id=request_id,
-        reply_correlation_id=request_id if is_copy else delivery.message_id or delivery.correlation_id or request_id,
+        reply_correlation_id=request_id if is_known_by_id else delivery.correlation_id or request_id,
         conversation_id=delivery.correlation_id,
         reply_ttl_s=None if request is None else request.reply_ttl_s,
         traceparent=None if request is None else request.trace.get("traceparent"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias, assert_never
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
+from yarl import URL
 
 from worker.core.breaker import Permit
 from worker.core.outcome import Answered, Expired, FlowOutcome, HeldBack, Indeterminate, Refused, Running, Unavailable
@@ -17,6 +18,7 @@ from worker.flow.exchange import Departure, HttpRequest, exchange
 from worker.flow.gate import CircuitOpen, KeptOut, TimeUp
 from worker.flow.headers import call_headers
 from worker.flow.line import Line, bearer
+from worker.flow.locations import locate
 from worker.flow.token import NoToken
 
 TOO_LITTLE_TIME: Final = "TooLittleTimeLeft"
@@ -83,9 +85,6 @@ class FlowCall:
             attempt.retry_state.set_result(last)
         return last
 
-    def _wants_fresh_token(self, result: _Result) -> bool:
-        return isinstance(result, Ended) and result.again is Again.ONCE_WITH_A_FRESH_TOKEN and self._gate.may_repeat()
-
     def _may_repeat(self, last: _Result) -> bool:
         if isinstance(last, Running):
             return False
@@ -115,7 +114,7 @@ class FlowCall:
             try:
                 token = await self._line.token(self._call.deadline)
                 result = await self._attempt(admission, token)
-                if token is not None and self._wants_fresh_token(result):
+                if isinstance(result, Ended) and result.again is Again.ONCE_WITH_A_FRESH_TOKEN and token is not None:
                     second = await self._attempt(admission, await self._line.token(self._call.deadline, stale=token))
                     result = result if isinstance(second, _NotSent) else second
             except NoToken as failure:
@@ -161,7 +160,7 @@ class FlowCall:
                 return other if _is_own_answer(other) else result
 
     async def _send(self, permit: Permit, token: str | None) -> AttemptResult:
-        started_at, deadline = _now(), self._call.deadline
+        started_at, deadline, url = _now(), self._call.deadline, self._line.url
         self.attempts += 1
         departure = Departure()
         self._departures.append(departure)
@@ -170,7 +169,7 @@ class FlowCall:
             self._line.session,
             HttpRequest(
                 method=self._flow.method,
-                url=self._line.url,
+                url=url,
                 headers=self._headers if token is None else {**self._headers, **bearer(token)},
                 body=self._call.body,
             ),
@@ -188,7 +187,14 @@ class FlowCall:
             self._doubt = result.outcome
         else:
             self._departures.remove(departure)
-        return result
+        return self._located(result, url) if isinstance(result, Running) else result
+
+    def _located(self, running: Running, called: URL) -> Running:
+        """Whole, because the flow may have moved when its answer is asked for."""
+        url = locate(called, running.location)
+        running = running if url is None else replace(running, location=str(url))
+        self._line.note_location(running.location)
+        return running
 
     def _too_little_time(self) -> _NotSent | None:
         deadline = self._call.deadline
@@ -213,14 +219,18 @@ class FlowCall:
                     detail=f"The circuit of flow {self._flow.name} is open after failures; it was not called.",
                     attempts=self.attempts,
                     retry_after_s=admission.reopens_in_s,
-                    held_back=HeldBack.CIRCUIT,
+                    held_back=None if self.attempts else HeldBack.CIRCUIT,
                 )
                 return _NotSent(outcome=unavailable, again=Again.NEVER)
         assert_never(admission)
 
 
 def _is_own_answer(result: AttemptResult) -> bool:
-    return isinstance(result, Running) or isinstance(result.outcome, Answered | Refused)
+    """A run's; a trigger's refusal of one request says nothing of the other."""
+    if isinstance(result, Running):
+        return True
+    outcome = result.outcome
+    return isinstance(outcome, Answered) or (isinstance(outcome, Refused) and outcome.run_id is not None)
 
 
 def _now() -> float:

@@ -24,9 +24,7 @@ class FlowClient:
         self._lines: dict[str, Line] = {}
 
     async def __aenter__(self) -> Self:
-        # Polling may need a second connection per call, to another host.
-        connections = 2 * sum(flow.concurrency for flow in self._flows)
-        self._session = open_session(connections=connections)
+        self._session = open_session()
         self._lines = {
             flow.name: Line(flow, session=self._session, gate=Gate(flow), tokens=self._tokens) for flow in self._flows
         }
@@ -40,8 +38,8 @@ class FlowClient:
     def start(self, call: Call) -> FlowCall:
         return FlowCall(call, self._lines[call.flow.name])
 
-    def fetch(self, flow: FlowSpec, running: Running, *, until: float) -> AnswerFetch:
-        return AnswerFetch(running, self._lines[flow.name], until=until)
+    def fetch(self, flow: FlowSpec, running: Running, *, until: float, stays_until: float) -> AnswerFetch:
+        return AnswerFetch(running, self._lines[flow.name], until=until, stays_until=stays_until)
 
     @property
     def may_call_any(self) -> bool:
@@ -50,11 +48,7 @@ class FlowClient:
 
     def move(self, flow: str, url: str) -> bool:
         """From the next attempt on, the flow is called at `url`; False where it is already."""
-        line, moved = self._lines[flow], parse_url(url)
-        if moved == line.url:
-            return False
-        line.url = moved
-        return True
+        return self._lines[flow].move(parse_url(url))
 
     def set_workers(self, workers: int) -> None:
         """How many workers, this one included, share what each flow takes."""

@@ -59,8 +59,8 @@ class _Lost(Exception):
 class _Connector(aiohttp.TCPConnector):
     """Drops a kept connection on which something came unasked: it would be taken for the next call's answer."""
 
-    def __init__(self, *, limit: int) -> None:
-        super().__init__(limit=limit, keepalive_timeout=KEEP_ALIVE_S, ttl_dns_cache=DNS_CACHE_S)
+    def __init__(self) -> None:
+        super().__init__(limit=0, keepalive_timeout=KEEP_ALIVE_S, ttl_dns_cache=DNS_CACHE_S)
         self._used: weakref.WeakSet[ResponseHandler] = weakref.WeakSet()
 
     async def connect(
@@ -77,12 +77,15 @@ class _Connector(aiohttp.TCPConnector):
         return connection
 
 
-def open_session(*, connections: int) -> aiohttp.ClientSession:
-    """Must be called with a running loop. `connections` bounds the pool."""
+def open_session() -> aiohttp.ClientSession:
+    """Must be called with a running loop.
+
+    The pool has no bound of its own: the worker's slots bound it, and one flow must not use up another's connections.
+    """
     departures = aiohttp.TraceConfig()
     departures.on_request_headers_sent.append(_note_departure)
     return aiohttp.ClientSession(
-        connector=_Connector(limit=connections),
+        connector=_Connector(),
         cookie_jar=aiohttp.DummyCookieJar(),
         # The end of an attempt is absolute and set around it; aiohttp's own total is rounded up to whole seconds.
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, ceil_threshold=math.inf),

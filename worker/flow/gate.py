@@ -209,8 +209,8 @@ class Gate:
         now = _now()
         if self._breaker.circuit(now) is not Circuit.CLOSED or not self._turnstile.enter_at_once():
             return None
-        is_free = self._allowance.next_start(now) <= now and self._limiter.reserve(now, until=now) is not None
-        if is_free and self._hedges.withdraw(now):
+        is_free = self._allowance.next_start(now) <= now and self._hedges.withdraw(now)
+        if is_free and self._limiter.reserve(now, until=now) is not None:
             self._allowance.start(now)
             admission = self._breaker.admit(now)
             if isinstance(admission, Permit):
@@ -230,7 +230,7 @@ class Gate:
             match refusal:
                 case OpenUntil(at=at):
                     told, ends = CircuitOpen(reopens_in_s=at - now), at
-                    is_soon_enough = deadline is not None and at < deadline
+                    is_soon_enough = deadline is not None and at + self.least_attempt_s() < deadline
                 case ProbeUnderWay():
                     told, ends = CircuitOpen(reopens_in_s=open_s), deadline or now
                     is_soon_enough = now < ends

@@ -1,7 +1,8 @@
 """What the calls of one flow share: its address, its credentials and what stands before it."""
 
 import asyncio
-from typing import Protocol
+from collections import OrderedDict
+from typing import Final, Protocol
 
 import aiohttp
 from azure.core.credentials import AccessToken
@@ -9,7 +10,7 @@ from yarl import URL
 
 from worker.core.flow_spec import FlowSpec
 from worker.flow.gate import Gate
-from worker.flow.locations import is_same_origin, is_signed, parse_url
+from worker.flow.locations import is_same_origin, is_signed, is_within_workflow, may_follow, parse_url
 from worker.flow.token import NoToken
 
 
@@ -23,8 +24,11 @@ class TokenSource(Protocol):
     async def renewed_token(self, scope: str, *, stale: str) -> AccessToken: ...
 
 
+_MOST_LOCATIONS: Final = 20_000
+
+
 class Line:
-    """`url` may be set anew while calls are under way: a signature is rotated."""
+    """`url` changes while calls are under way, when a signature is rotated or the flow moves."""
 
     def __init__(self, flow: FlowSpec, *, session: aiohttp.ClientSession, gate: Gate, tokens: TokenSource) -> None:
         self.flow = flow
@@ -32,6 +36,8 @@ class Line:
         self.session = session
         self.gate = gate
         self._tokens = tokens
+        self._former_url = self.url  # runs begun there may still be asked for their answers
+        self._told: OrderedDict[str, None] = OrderedDict()  # locations that the flow itself told this worker
 
     @property
     def takes_token(self) -> bool:
@@ -58,9 +64,36 @@ class Line:
             raise NoToken(f"No token for {scope} before the request's deadline.") from error
         return token.token
 
-    async def poll_headers(self, url: URL, deadline: float) -> dict[str, str]:
-        """A poll simply comes back unauthorized where no token can be had."""
+    def move(self, url: URL) -> bool:
+        """False where it is there already."""
+        if url == self.url:
+            return False
+        self._former_url, self.url = self.url, url
+        return True
+
+    def note_location(self, location: str) -> None:
+        """The flow's own word."""
+        self._told[location] = None
+        if len(self._told) > _MOST_LOCATIONS:
+            self._told.popitem(last=False)
+
+    def was_told(self, location: str) -> bool:
+        """False also for what another worker was told, and for what a sender of messages made up."""
+        return location in self._told
+
+    def may_follow(self, url: URL) -> bool:
+        hosts = self.flow.polling_hosts
+        return may_follow(url, self.url, hosts) or may_follow(url, self._former_url, hosts)
+
+    async def poll_headers(self, url: URL, deadline: float, *, is_told: bool) -> dict[str, str]:
+        """A poll simply comes back unauthorized where no token can be had.
+
+        `is_told`: by the flow itself. A location that came in a message gets the token only within the flow's own
+        path: whoever may send requests could aim it at anything else on the host.
+        """
         if is_signed(url) or not is_same_origin(url, self.url):
+            return {}
+        if not (is_told or is_within_workflow(url, self.url)):
             return {}
         try:
             token = await self.token(deadline)

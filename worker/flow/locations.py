@@ -27,6 +27,13 @@ def may_follow(url: URL, origin: URL, polling_hosts: tuple[str, ...]) -> bool:
     return is_as_safe and ((url.host or "").lower() in listed or url.authority.lower() in listed)
 
 
+def is_within_workflow(url: URL, trigger: URL) -> bool:
+    """Whether `url` lies where the trigger's workflow has its runs; a trigger of another form owns its whole path."""
+    workflow, is_trigger, _ = trigger.raw_path.partition("/triggers/")
+    own = f"{workflow}/" if is_trigger else f"{trigger.raw_path.rstrip('/')}/"
+    return url.raw_path.startswith(own) and ".." not in url.path
+
+
 def locate(current: URL, location: str) -> URL | None:
     """None for what is no URL."""
     try:

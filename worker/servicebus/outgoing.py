@@ -49,8 +49,10 @@ def of_reply(reply: Reply) -> Outgoing:
     )
 
 
-def of_copy(copy: Copy, *, now: datetime) -> Outgoing:
+def of_copy(copy: Copy, *, now: float) -> Outgoing:
+    """`now` on the loop's clock, as the original's times; the broker's own clock is told from its stamp on that."""
     original = copy.original
+    broker_now_s = original.enqueued_time_ms / 1000 + now - original.enqueued_at
     return Outgoing(
         body=original.body or b"",
         message_id=copy.message_id,
@@ -65,7 +67,7 @@ def of_copy(copy: Copy, *, now: datetime) -> Outgoing:
         reply_to_session_id=original.reply_to_session_id,
         # The broker counts a scheduled message's time to live from when it becomes visible.
         time_to_live_s=copy.time_to_live_s,
-        enqueue_at=now.astimezone(UTC) + timedelta(seconds=copy.delay_s),
+        enqueue_at=datetime.fromtimestamp(broker_now_s + copy.delay_s, UTC),
     )
 
 

@@ -1,6 +1,6 @@
 """Copies of one-way requests, kept back by the broker until their next try."""
 
-from datetime import UTC, datetime
+import asyncio
 from types import TracebackType
 from typing import Self
 
@@ -31,4 +31,4 @@ class RedeliveryOutbox:
         await self._outbox.__aexit__(kind, error, trace)
 
     async def schedule(self, copy: Copy, *, until: float) -> Undelivered | None:
-        return await self._outbox.send(of_copy(copy, now=datetime.now(UTC)), until=until)
+        return await self._outbox.send(of_copy(copy, now=asyncio.get_running_loop().time()), until=until)

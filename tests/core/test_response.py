@@ -16,6 +16,7 @@ from worker.core.response import (
     Response,
     Sign,
     StillRunning,
+    is_own_answer,
     judge_poll,
     judge_response,
     judge_silence,
@@ -275,3 +276,12 @@ def test_a_platforms_text_is_shown_without_secrets_and_control_characters() -> N
     assert found is not None
     assert found.code == "A B"
     assert found.message == "see https://x/?sig=***&v=1  now"
+
+
+@pytest.mark.parametrize(
+    ("status", "run_id", "is_own"), [(200, None, True), (200, RUN, True), (422, RUN, True), (403, None, False)]
+)
+def test_a_2xx_is_a_runs_own_answer_and_any_other_status_only_with_its_id(
+    status: int, run_id: str | None, *, is_own: bool
+) -> None:
+    assert is_own_answer(judged(status, run_id=run_id)) is is_own

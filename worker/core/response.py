@@ -141,6 +141,14 @@ def judge_silence(silence: NoAnswer, *, attempts: int) -> Ended:
     return Ended(outcome=outcome, again=Again.SAFELY, sign=Sign.FAILED)
 
 
+def is_own_answer(result: AttemptResult) -> bool:
+    """Whether a run gave its answer, here and now."""
+    if isinstance(result, Running):
+        return False
+    outcome = result.outcome
+    return isinstance(outcome, Answered) or (isinstance(outcome, Refused) and outcome.run_id is not None)
+
+
 def platform_error(body: bytes) -> PlatformError | None:
     """None for every body that isn't the platform's error."""
     if len(body) > ERROR_BODY_LIMIT_BYTES:

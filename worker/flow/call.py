@@ -10,9 +10,9 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 from yarl import URL
 
 from worker.core.breaker import Permit
-from worker.core.outcome import Answered, Expired, FlowOutcome, HeldBack, Indeterminate, Refused, Running, Unavailable
+from worker.core.outcome import Expired, FlowOutcome, HeldBack, Indeterminate, Running, Unavailable
 from worker.core.request import Call
-from worker.core.response import Again, AttemptResult, Ended, NoAnswer, judge_response, judge_silence
+from worker.core.response import Again, AttemptResult, Ended, NoAnswer, is_own_answer, judge_response, judge_silence
 from worker.core.retry import LEAST_ATTEMPT_S, next_delay_s
 from worker.flow.exchange import Departure, HttpRequest, exchange
 from worker.flow.gate import CircuitOpen, KeptOut, TimeUp
@@ -152,12 +152,12 @@ class FlowCall:
                 await asyncio.wait({first, second}, return_when=asyncio.FIRST_COMPLETED)
                 sooner, later = (first, second) if first.done() else (second, first)
                 result = sooner.result()
-                if _is_own_answer(result):
+                if _settles(result):
                     later.cancel()
                     await asyncio.wait({later})
                     return result
                 other = await later
-                return other if _is_own_answer(other) else result
+                return other if _settles(other) else result
 
     async def _send(self, permit: Permit, token: str | None) -> AttemptResult:
         started_at, deadline, url = _now(), self._call.deadline, self._line.url
@@ -225,12 +225,9 @@ class FlowCall:
         assert_never(admission)
 
 
-def _is_own_answer(result: AttemptResult) -> bool:
-    """A run's; a trigger's refusal of one request says nothing of the other."""
-    if isinstance(result, Running):
-        return True
-    outcome = result.outcome
-    return isinstance(outcome, Answered) or (isinstance(outcome, Refused) and outcome.run_id is not None)
+def _settles(result: AttemptResult) -> bool:
+    """A run's word; a trigger's refusal of one request says nothing of the other."""
+    return isinstance(result, Running) or is_own_answer(result)
 
 
 def _now() -> float:

@@ -11,10 +11,10 @@ from worker.core.answer_times import AnswerTimes
 from worker.core.breaker import Breaker, Circuit, Isolated, OpenUntil, Permit, ProbeUnderWay
 from worker.core.budget import Budget
 from worker.core.flow_spec import FlowSpec
-from worker.core.limiter import Allowance, RateLimiter
-from worker.core.outcome import Answered, Refused, Running
-from worker.core.response import AttemptResult, Sign
+from worker.core.outcome import Running
+from worker.core.response import AttemptResult, Sign, is_own_answer
 from worker.core.retry import LEAST_ATTEMPT_S
+from worker.flow.starts import Starts
 from worker.flow.turnstile import Turnstile
 
 RETRIES_OF_CALLS: Final = 0.2
@@ -57,9 +57,7 @@ class Gate:
         self._breaker = Breaker(flow.breaker)
         self._limit = AdaptiveLimit(flow.concurrency)
         self._turnstile = Turnstile(lambda: self._limit.limit)
-        self._limiter = RateLimiter(flow.rate_per_s)
-        self._allowance = Allowance()
-        self._start_line = asyncio.Lock()
+        self._starts = Starts(flow.rate_per_s)
         self._retries = Budget(ratio=RETRIES_OF_CALLS, reserve_per_s=1.0, most=10.0)
         self._hedges = Budget(ratio=HEDGES_OF_CALLS, reserve_per_s=0.0, most=5.0)
         self._answer_times = AnswerTimes()
@@ -115,8 +113,8 @@ class Gate:
         self._limit.ended(strain_of(result), started_at=started_at, took_s=took_s, in_flight=in_flight, now=now)
         self._turnstile.admit()
         if remaining_writes is not None:
-            self._allowance.note(remaining_writes, now)
-        if not isinstance(result, Running) and isinstance(result.outcome, Answered | Refused) and result.outcome.run_id:
+            self._starts.note(remaining_writes)
+        if is_own_answer(result):
             self._answer_times.add(took_s, now)
         self._pulse()
 
@@ -143,10 +141,8 @@ class Gate:
         """How many share what the flow takes."""
         self._workers = workers
         self._limit.set_cap(self._most)
-        self._limiter.set_share(workers)
-        self._allowance.set_share(workers)
+        self._starts.set_share(workers)
         self._turnstile.admit()
-        self._pulse()
 
     def isolate(self) -> None:
         self._breaker.isolate()
@@ -169,7 +165,7 @@ class Gate:
                 return TimeUp(why="The deadline passed while all of the flow's slots were taken.")
             permit: Permit | None = None
             try:
-                if not await self._start(deadline):
+                if not await self._starts.take(deadline):
                     return TimeUp(why="Other calls hold every start that the flow's rate leaves before the deadline.")
                 admission = self._breaker.admit(_now())
                 if isinstance(admission, Permit):
@@ -179,39 +175,11 @@ class Gate:
                 if permit is None:
                     self._turnstile.leave()
 
-    async def _start(self, deadline: float | None) -> bool:
-        """Wait for a start that rate and allowance leave; False where none comes before the deadline."""
-        start = self._limiter.reserve(_now(), until=deadline)
-        if start is None:
-            return False
-        if start > _now():
-            await asyncio.sleep(start - _now())
-        if self._allowance.interval_s(_now()) == 0:
-            self._allowance.start(_now())
-            return True
-        try:  # one after the other: what is left changes with every answer
-            async with asyncio.timeout_at(deadline), self._start_line:
-                return await self._start_within_allowance(deadline)
-        except TimeoutError:
-            return False
-
-    async def _start_within_allowance(self, deadline: float | None) -> bool:
-        while (start := self._allowance.next_start(_now())) > _now():
-            if deadline is not None and start > deadline:
-                return False
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(start):
-                    await self._moved.wait()
-        self._allowance.start(_now())
-        return True
-
     def _enter_at_once(self) -> Permit | None:
         now = _now()
         if self._breaker.circuit(now) is not Circuit.CLOSED or not self._turnstile.enter_at_once():
             return None
-        is_free = self._allowance.next_start(now) <= now and self._hedges.withdraw(now)
-        if is_free and self._limiter.reserve(now, until=now) is not None:
-            self._allowance.start(now)
+        if self._hedges.withdraw(now) and self._starts.take_at_once():
             admission = self._breaker.admit(now)
             if isinstance(admission, Permit):
                 return admission

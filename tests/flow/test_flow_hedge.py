@@ -13,10 +13,6 @@ from worker.flow.client import FlowClient
 HEDGED = {"idempotent": True, "hedge_after_s": 0.05, "retry": RetrySpec(attempts=1)}
 
 
-async def both_under_way(flow: FlowStandIn) -> None:
-    await flow.calls.until(2)
-
-
 async def test_a_slow_call_is_overtaken_by_its_hedge_under_the_same_key(caller: Caller, flow: FlowStandIn) -> None:
     flow.script("x", Hang(), Answer(body=b"second"))
     outcome = await caller.call(spec_of(flow.url_of("x"), **HEDGED))
@@ -62,7 +58,7 @@ async def test_a_hedge_that_fails_does_not_end_the_call(
 
 async def test_two_that_fail_are_in_doubt_when_one_of_them_is(caller: Caller, flow: FlowStandIn) -> None:
     flow.script("x", Hang(), PlatformError.throttled("0"))
-    outcome = await caller.call(spec_of(flow.url_of("x"), timeout_s=0.3, **HEDGED))
+    outcome = await caller.call(spec_of(flow.url_of("x"), timeout_s=1.0, **HEDGED))
     assert isinstance(outcome, Indeterminate)
     assert outcome.attempts == 2
 
@@ -74,23 +70,23 @@ async def test_a_run_that_goes_on_wins_too(caller: Caller, flow: FlowStandIn) ->
     assert isinstance(running, Running)
 
 
-async def hanging(client: FlowClient, spec: FlowSpec, count: int) -> list[asyncio.Task[object]]:
-    return [asyncio.create_task(client.start(call_of(spec)).run()) for _ in range(count)]
+def under_way(client: FlowClient, spec: FlowSpec, count: int) -> list[asyncio.Task[object]]:
+    return [asyncio.create_task(client.start(call_of(spec, within_s=20.0)).run()) for _ in range(count)]
 
 
 async def test_hedges_are_a_small_part_of_a_flows_calls(caller: Caller, flow: FlowStandIn) -> None:
-    flow.script("x", Hang())
-    spec = spec_of(flow.url_of("x"), timeout_s=0.3, **HEDGED)
+    flow.script("x", Answer(after_s=0.5))
+    spec = spec_of(flow.url_of("x"), timeout_s=20.0, **HEDGED)
     client = await caller.client(spec)
-    await asyncio.gather(*await hanging(client, spec, 60))
+    await asyncio.gather(*under_way(client, spec, 60))
     assert 60 < len(flow.calls) <= 60 + 5 + 0.05 * 60
 
 
 async def test_no_hedge_takes_a_slot_that_is_not_free(caller: Caller, flow: FlowStandIn) -> None:
-    flow.script("x", Hang())
-    spec = spec_of(flow.url_of("x"), timeout_s=0.3, concurrency=2, **HEDGED)
+    flow.script("x", Answer(after_s=0.5))
+    spec = spec_of(flow.url_of("x"), concurrency=2, **HEDGED)
     client = await caller.client(spec)
-    await asyncio.gather(*await hanging(client, spec, 2))
+    await asyncio.gather(*under_way(client, spec, 2))
     assert len(flow.calls) == 2
     assert client.facts()[spec.name].in_flight == 0
 
@@ -101,7 +97,7 @@ async def test_a_call_cancelled_with_its_hedge_leaves_nothing_behind(caller: Cal
     client = await caller.client(spec)
     call = client.start(call_of(spec))
     running = asyncio.create_task(call.run())
-    await both_under_way(flow)
+    await flow.calls.until(2)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running

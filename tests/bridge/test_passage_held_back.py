@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from worker.bridge.leash import CutReason
-from worker.core.outcome import HeldBack, Unavailable
+from worker.core.outcome import HeldBack, Reason, Unavailable
 from worker.core.reply import Undelivered
 from worker.core.settlement import Complete, DeadLetter, LeaveLocked
 
@@ -112,6 +112,16 @@ async def test_the_copy_of_a_request_that_this_worker_called_after_all_is_droppe
     assert await passage.process() == Complete()
     assert len(world.flows.calls) == 1
     assert len(world.replies.published) == 1
+
+
+async def test_such_a_copy_of_a_one_way_request_is_kept_for_its_sender(world: World) -> None:
+    delivery = world.delivery(properties={"delivery-attempt": 1, "request-id": "first"})
+    await world.passage(delivery).process()
+    again = replace(delivery, sequence_number=99, message_id="resubmitted")
+    settlement = await world.passage(again).process()
+    assert isinstance(settlement, DeadLetter)
+    assert settlement.reason is Reason.FLOW_INDETERMINATE
+    assert len(world.flows.calls) == 1
 
 
 async def test_the_copy_of_what_surely_did_not_run_is_called(world: World) -> None:

@@ -136,9 +136,7 @@ class Passage:
         elif request.fetch is not None:
             known = request.fetch.running
         elif is_copy(self.delivery) and not flow.idempotent and self.bridge.recall.has_run(self.delivery):
-            # The original came back to us while its copy was in doubt: it is called, or was, and ends the request.
-            _log.warning("copy_dropped", request_id=request.request_id)
-            return Complete()
+            return self._called_before(request)
         else:
             known = call_of(request, self.delivery, flow, deadline=self.deadline, now=_now())
         if not isinstance(known, Call | Running):
@@ -152,6 +150,15 @@ class Passage:
                     return outcome
                 known = outcome
             return await self._follow(known, flow, is_fetch=request.fetch is not None, turn_in_s=turn_in_s)
+
+    def _called_before(self, request: Request) -> Settlement:
+        """The original came here, too, while its copy was in doubt: whoever called the flow then ends the request."""
+        _log.warning("copy_of_a_call", request_id=request.request_id)
+        if isinstance(self.destination, ReturnAddress):
+            return Complete()
+        why = "This worker has called the flow for this request before, so it may have run; it is not called again."
+        self.outcome = Indeterminate(detail=why, attempts=0)
+        return dead_letter(self.outcome)
 
     def _recall(self, recalled: Recalled) -> Settlement | None:
         self.is_recalled = True

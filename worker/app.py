@@ -210,8 +210,14 @@ def _readiness(pump: Pump, credential: Credential) -> Readiness:
         is_paused=facts.is_paused,
         lanes_receiving=facts.lanes_receiving,
         bus_failure=facts.failure,
-        token_failure=next((state.failure for state in credential.states() if not state.usable_s), None),
+        token_failure=_missing_token(credential),
     )
+
+
+def _missing_token(credential: Credential) -> str | None:
+    missing = [state for state in credential.states() if not state.usable_s]
+    failures = (state.failure for state in missing if state.failure is not None)
+    return next(failures, f"the one for {missing[0].scope} is being asked for" if missing else None)
 
 
 def _status(pump: Pump, client: FlowClient, credential: Credential, fleet: Fleet) -> dict[str, object]:

@@ -5,8 +5,8 @@ import asyncio
 import aiohttp
 from support.house import REQUESTS, House, property_of
 
-from worker.emulator.standins import Answer, Issue, Refuse
-from worker.flow.token import Credential
+from worker.emulator.standins import Answer, Issue, PlatformError, Refuse, Stall
+from worker.flow.token import Credential, IdentitySpec
 
 NOT_FOUND = Refuse(status=400, error="invalid_request", description="Identity not found")
 
@@ -43,6 +43,17 @@ async def test_requests_wait_in_the_queue_until_there_is_a_token(house: House) -
     assert [each.delivery_count for each in worker.ended] == [0]
 
 
+async def test_a_worker_is_not_ready_while_one_of_its_tokens_is_missing(house: House) -> None:
+    """Which of them was asked for first doesn't matter."""
+    house.identity.script(Stall())
+    other = {"name": "other", "url": house.flow.url_of("other"), "scope": "https://other.example/.default"}
+    async with house.worker({"name": "flow"}, other, is_expected_to_receive=False) as worker:
+        await house.identity.requests.until(2)
+        status, reasons = await readyz(worker.http_port)
+    assert status == 503
+    assert "is being asked for" in reasons
+
+
 async def test_a_flow_that_needs_no_token_is_served_while_another_waits_for_one(house: House) -> None:
     house.identity.script(NOT_FOUND)
     house.flow.script("open")
@@ -73,8 +84,6 @@ async def test_a_caller_whose_time_ends_before_a_token_may_come_is_told(house: H
 
 
 async def test_a_plain_401_is_answered_after_one_more_try_with_a_fresh_token(house: House) -> None:
-    from worker.emulator.standins import PlatformError
-
     house.flow.script("flow", PlatformError(status=401, code="ExpiredToken"), Answer())
     async with house.worker():
         reply = await house.reply(await house.ask())
@@ -84,8 +93,6 @@ async def test_a_plain_401_is_answered_after_one_more_try_with_a_fresh_token(hou
 
 
 async def test_bus_and_flows_share_the_credential_but_not_the_token(house: House) -> None:
-    from worker.flow.token import IdentitySpec
-
     scopes = ("https://servicebus.azure.net/.default", "https://service.flow.microsoft.com//.default")
     async with Credential(IdentitySpec()) as credential:
         tokens = await asyncio.gather(*(credential.get_token(scope) for scope in scopes for _ in range(100)))

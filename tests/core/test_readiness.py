@@ -53,11 +53,7 @@ def test_a_worker_without_a_token_is_not_ready() -> None:
     assert ready.reasons == ("no token for the flows: the identity has no access",)
 
 
-def test_a_worker_that_waits_for_its_first_token_is_not_ready_and_does_not_blame_the_bus() -> None:
-    assert read(is_paused=True, lanes_receiving=0).reasons == ("no token for the flows yet: it is being asked for",)
-
-
-def test_an_intake_closed_for_want_of_a_token_says_what_the_endpoint_said() -> None:
+def test_an_intake_closed_for_want_of_a_token_does_not_blame_the_bus() -> None:
     ready = read(is_paused=True, lanes_receiving=0, token_failure="Identity not found")
     assert ready.reasons == ("no token for the flows: Identity not found",)
 

@@ -25,6 +25,4 @@ def readiness(
         reasons.append(f"not receiving: {bus_failure or 'connecting to the request queue'}")
     if token_failure is not None:
         reasons.append(f"no token for the flows: {token_failure}")
-    elif is_paused:
-        reasons.append("no token for the flows yet: it is being asked for")
     return Readiness(reasons=tuple(reasons))

@@ -189,7 +189,8 @@ def log_observed(observed: Observed) -> None:
         name: round(value, 4) if isinstance(value, float) else value for name, value in values if value is not None
     }
     is_expected = (observed.outcome in _EXPECTED or observed.is_copied) and observed.defect is None
-    (_log.info if is_expected else _log.warning)("request_ended", **facts)
+    event = "request_moved" if observed.is_copied else "request_ended"
+    (_log.info if is_expected else _log.warning)(event, **facts)
 
 
 def credential_of(settings: Settings) -> Credential:

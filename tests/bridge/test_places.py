@@ -5,16 +5,15 @@ import asyncio
 import pytest
 
 from worker.bridge.places import Places
-from worker.core.bulkhead import PATIENCE_S, Bulkhead
+from worker.core.bulkhead import DUE_SOON_S, Bulkhead
 
 from .virtual_time import STARTS_AT
 
 
-def moving(bulkhead: Bulkhead, flow: str, *, per_s: int) -> None:
-    """As if the flow had let go of so many places in each of the last ten seconds."""
-    for n in range(10 * per_s):
-        bulkhead.enter(flow, STARTS_AT - 10.0)
-        bulkhead.leave(flow, STARTS_AT - 10.0 + n / per_s)
+def moving(bulkhead: Bulkhead, flow: str) -> None:
+    """As if each place had been held for 10 ms of late."""
+    bulkhead.enter(flow, STARTS_AT - 0.01)
+    bulkhead.leave(flow, STARTS_AT, held_s=0.01)
 
 
 async def hold(places: Places, flow: str, *, for_s: float) -> float | None:
@@ -39,22 +38,22 @@ async def test_a_flow_that_hangs_turns_the_next_one_away_at_once() -> None:
 
 async def test_a_flow_that_moves_on_lets_the_next_one_wait_a_moment() -> None:
     bulkhead = Bulkhead(4, ["a", "b"])
-    moving(bulkhead, "a", per_s=100)
+    moving(bulkhead, "a")
     places = Places(bulkhead)
-    turns = await asyncio.gather(*(hold(places, "a", for_s=PATIENCE_S / 4) for _ in range(9)))
+    turns = await asyncio.gather(*(hold(places, "a", for_s=DUE_SOON_S / 4) for _ in range(9)))
     assert turns == [None] * 9
     assert bulkhead.held("a") == 0
 
 
 async def test_patience_ends() -> None:
     bulkhead = Bulkhead(4, ["a", "b"])
-    moving(bulkhead, "a", per_s=100)
+    moving(bulkhead, "a")
     places = Places(bulkhead)
     holding = [asyncio.create_task(hold(places, "a", for_s=5.0)) for _ in range(3)]
     await asyncio.sleep(0)
     before = asyncio.get_running_loop().time()
     assert await hold(places, "a", for_s=0.0) is not None
-    assert asyncio.get_running_loop().time() - before == pytest.approx(PATIENCE_S)
+    assert asyncio.get_running_loop().time() - before == pytest.approx(DUE_SOON_S + 0.01)
     await asyncio.gather(*holding)
 
 

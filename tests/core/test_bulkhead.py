@@ -29,7 +29,7 @@ def test_what_one_gives_back_another_may_have() -> None:
     bulkhead = Bulkhead(20, ["a", "b"])
     assert filled(bulkhead, "a") == 15
     for _ in range(10):
-        bulkhead.leave("a", 0.0)
+        bulkhead.leave("a", 0.0, held_s=1.0)
     assert filled(bulkhead, "b") == 15
 
 
@@ -40,27 +40,35 @@ def test_a_worker_with_fewer_slots_than_flows_can_keep_none() -> None:
 
 def test_a_place_that_nobody_holds_cannot_be_left() -> None:
     with pytest.raises(ValueError, match="nobody holds"):
-        Bulkhead(10, ["a", "b"]).leave("a", 0.0)
+        Bulkhead(10, ["a", "b"]).leave("a", 0.0, held_s=1.0)
+
+
+def used(bulkhead: Bulkhead, flow: str, *, held_s: float, until: float) -> None:
+    """One call after the other, each as long."""
+    for n in range(50):
+        began = until - (50 - n) * held_s
+        bulkhead.enter(flow, began)
+        bulkhead.leave(flow, began + held_s, held_s=held_s)
 
 
 def test_only_a_flow_that_moves_on_is_worth_waiting_for() -> None:
-    bulkhead = Bulkhead(100, ["a", "b"])
-    assert not bulkhead.is_worth_waiting("a", 0, 0.0)
-    for n in range(500):
-        bulkhead.enter("a", 0.0)
-        bulkhead.leave("a", n * 0.01)
-    assert bulkhead.is_worth_waiting("a", 0, 5.0)
-    assert not bulkhead.is_worth_waiting("a", 10, 5.0), "too many wait already"
-    assert not bulkhead.is_worth_waiting("a", 0, 15.0), "nothing has moved for ten seconds"
+    bulkhead = Bulkhead(20, ["a", "b"])
+    used(bulkhead, "a", held_s=0.1, until=5.0)
+    for _ in range(15):
+        bulkhead.enter("a", 5.0)
+    assert bulkhead.patience_s("a", 0, 5.0) == pytest.approx(0.2), "as long as a call, and a little"
+    assert bulkhead.patience_s("a", 14, 5.0) > 0, "fifteen places are free every 0.1 s"
+    assert bulkhead.patience_s("a", 15, 5.0) == 0, "too many wait already"
+    assert bulkhead.patience_s("a", 0, 15.0) == 0, "nothing has moved for ten seconds"
 
 
-def test_turns_follow_each_other_at_the_pace_of_the_flow() -> None:
-    bulkhead = Bulkhead(100, ["a", "b"])
-    for n in range(50):
-        bulkhead.enter("a", 0.0)
-        bulkhead.leave("a", n * 0.1)
+def test_turns_follow_each_other_at_what_the_flow_can_take_not_at_what_it_was_asked() -> None:
+    bulkhead = Bulkhead(20, ["a", "b"])
+    used(bulkhead, "a", held_s=1.5, until=5.0)
+    for _ in range(15):
+        bulkhead.enter("a", 5.0)
     turns_s = [bulkhead.next_turn_s("a", 5.0) for _ in range(4)]
-    assert turns_s == pytest.approx([SHORTEST_TURN_S + 0.1 * n for n in range(4)], abs=0.03)
+    assert turns_s == pytest.approx([SHORTEST_TURN_S + 0.1 * n for n in range(4)])
 
 
 def test_a_flow_that_stands_still_is_expected_to_go_on_doing_so() -> None:
@@ -107,7 +115,7 @@ class BulkheadLife(RuleBasedStateMachine):
     def leave(self, data: st.DataObject, seconds: float) -> None:
         self.now += seconds
         flow = data.draw(st.sampled_from(sorted(self.held.elements())))
-        self.bulkhead.leave(flow, self.now)
+        self.bulkhead.leave(flow, self.now, held_s=seconds)
         self.held[flow] -= 1
 
     @rule(flow=st.sampled_from("abc"))

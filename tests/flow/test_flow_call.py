@@ -191,14 +191,47 @@ async def test_a_polled_refusal_is_the_flows_own(caller: Caller, flow: FlowStand
     assert outcome.body.content == b"no"
 
 
-async def test_an_answer_that_is_not_due_before_the_deadline_is_not_waited_for(
+async def test_an_answer_that_is_due_after_the_deadline_is_asked_for_just_before_it(
     caller: Caller, flow: FlowStandIn
 ) -> None:
-    flow.script("x", Accept(retry_after="60"))
-    outcome = await caller.call(spec_of(flow.url_of("x")), within_s=5.0)
+    flow.script("x", Accept(polls=0, then=Answer(body=b"early"), retry_after="3600"))
+    outcome = await caller.call(spec_of(flow.url_of("x")), within_s=1.0)
+    assert isinstance(outcome, Answered)
+    assert outcome.body.content == b"early"
+    assert len(flow.polls) == 1
+
+
+@pytest.mark.parametrize(
+    "location", ["http://127.0.0.1:99999/x", "http://127.0.0.1:abc/x", "http://[::1", "//", "?x=1"]
+)
+async def test_a_location_that_is_no_url_leaves_the_run_in_doubt(
+    caller: Caller, flow: FlowStandIn, location: str
+) -> None:
+    flow.script("x", Accept(location=location, retry_after="0"))
+    outcome = await caller.call(spec_of(flow.url_of("x")))
     assert isinstance(outcome, Indeterminate)
     assert outcome.run_id is not None
+    assert len(flow.calls) == 1
+
+
+async def test_an_empty_location_is_none(caller: Caller, flow: FlowStandIn) -> None:
+    flow.script("x", Answer(status=202, headers={"Location": ""}))
+    assert isinstance(await caller.call(spec_of(flow.url_of("x"))), Answered)
     assert len(flow.polls) == 0
+
+
+async def test_a_defect_of_ours_after_the_request_was_sent_leaves_it_in_doubt(
+    caller: Caller, flow: FlowStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    flow.script("x", Accept(retry_after="0"))
+    call = await caller.start(spec_of(flow.url_of("x")))
+    monkeypatch.setattr("worker.flow.call.locate", fail)
+    with pytest.raises(ZeroDivisionError):
+        await call.run()
+    assert isinstance(call.cut_short("the bridge failed"), Indeterminate)
 
 
 async def test_a_location_on_another_host_is_not_followed(caller: Caller, flow: FlowStandIn) -> None:

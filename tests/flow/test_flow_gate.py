@@ -61,13 +61,15 @@ async def test_the_rate_spaces_calls_out(caller: Caller, flow: FlowStandIn) -> N
     assert max(call.at for call in flow.calls) - min(call.at for call in flow.calls) >= 0.15
 
 
-async def test_a_turn_that_comes_after_the_deadline_is_expired_at_once(caller: Caller, flow: FlowStandIn) -> None:
+async def test_a_turn_that_comes_after_the_deadline_is_told_at_once(caller: Caller, flow: FlowStandIn) -> None:
     flow.script("x", Echo())
     spec = spec_of(flow.url_of("x"), rate_per_s=0.1)
     client = await caller.client(spec)
     assert isinstance(await run(client, spec), Answered)
     outcome = await run(client, spec)
-    assert isinstance(outcome, Expired)
+    assert isinstance(outcome, Unavailable)
+    assert outcome.attempts == 0
+    assert outcome.retry_after_s == pytest.approx(10.0, abs=1.0)
 
 
 async def test_an_open_circuit_answers_at_once_those_who_cannot_wait(caller: Caller, flow: FlowStandIn) -> None:

@@ -63,6 +63,14 @@ async def test_two_that_fail_are_in_doubt_when_one_of_them_is(caller: Caller, fl
     assert outcome.attempts == 2
 
 
+async def test_an_answer_that_comes_before_a_promise_can_be_redeemed_wins(caller: Caller, flow: FlowStandIn) -> None:
+    flow.script("x", Answer(body=b"first", after_s=0.4), Accept())
+    spec = spec_of(flow.url_of("x"), **HEDGED)
+    outcome = await (await caller.client(spec)).start(call_of(spec)).run()
+    assert isinstance(outcome, Answered)
+    assert outcome.body.content == b"first"
+
+
 async def test_a_run_that_goes_on_wins_too(caller: Caller, flow: FlowStandIn) -> None:
     flow.script("x", Hang(), Accept())
     spec = spec_of(flow.url_of("x"), **HEDGED)

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from worker.core.bulkhead import PATIENCE_S, Bulkhead
+from worker.core.bulkhead import Bulkhead
 
 
 class Places:
@@ -22,19 +22,22 @@ class Places:
         if not (self._bulkhead.enter(flow, _now()) or await self._enter_soon(flow)):
             yield self._bulkhead.next_turn_s(flow, _now())
             return
+        entered_at = _now()
         try:
             yield None
         finally:
-            self._bulkhead.leave(flow, _now())
+            now = _now()
+            self._bulkhead.leave(flow, now, held_s=now - entered_at)
             self._left.set()
             self._left.clear()
 
     async def _enter_soon(self, flow: str) -> bool:
-        if not self._bulkhead.is_worth_waiting(flow, self._waiting[flow], _now()):
+        patience_s = self._bulkhead.patience_s(flow, self._waiting[flow], _now())
+        if patience_s == 0:
             return False
         self._waiting[flow] += 1
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(patience_s):
                 while not self._bulkhead.enter(flow, _now()):
                     await self._left.wait()
         except TimeoutError:

@@ -98,6 +98,8 @@ def _fetch(properties: Mapping[str, PropertyValue]) -> Fetch | None:
     location, flow = text_of(properties.get(ANSWER_LOCATION)), text_of(properties.get(ANSWER_FLOW))
     if REQUEST_ID not in properties or location is None or flow is None:
         return None
+    if not location.isprintable():
+        raise _Malformed(f"{ANSWER_LOCATION}: expected a URL, got {location!r:.80}")
     # Its schedule was the wait that the flow asked for.
     running = Running(
         location=location,

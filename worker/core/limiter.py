@@ -73,9 +73,13 @@ class RateLimiter:
         """How many share the rate, this worker included. Holds from the next start on."""
         self._workers = workers
 
+    def next_start(self, now: float) -> float:
+        """The next time to start at that isn't reserved."""
+        return max(now, self._last_start + self._workers * self._interval_s)
+
     def reserve(self, now: float, *, until: float | None) -> float | None:
         """The time to start at, now reserved; None, and nothing reserved, where that would be past `until`."""
-        start = max(now, self._last_start + self._workers * self._interval_s)
+        start = self.next_start(now)
         if until is not None and start > until:
             return None
         self._last_start = start

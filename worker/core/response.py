@@ -122,12 +122,13 @@ def judge_poll(response: Response, running: Running) -> Ended | StillRunning:
 
     Without a run id, a failing platform or token may stand in its place; and what was cut off can be fetched again.
     """
+    error = _error(response)
     is_own = response.status >= 200 and (response.run_id is not None or response.status not in TROUBLE_WHILE_POLLING)
     is_broken = isinstance(response.body, Flaw) and response.body is not Flaw.TOO_LARGE
-    if response.status == 202 or not is_own or is_broken:
+    is_ended = response.status == 502 and _code(error) == NO_RESPONSE
+    if response.status == 202 or not (is_own or is_ended) or is_broken:
         return StillRunning(retry_after_s=response.retry_after_s, location=response.location)
     response = replace(response, run_id=response.run_id or running.run_id)
-    error = _error(response)
     if _has_lost_its_run(response, error):
         return replace(_in_doubt(response, error, running.attempts), again=Again.NEVER)
     return _own_answer(response, running.attempts)

@@ -1,5 +1,6 @@
 """When to try again: full jitter, Retry-After as a floor, and no wait that can't pay off."""
 
+import math
 import re
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -15,9 +16,9 @@ POLL_GROWTH: Final = 1.5
 QUICK_POLLS: Final = 5
 LEAST_POLL_S: Final = 0.1  # after these: a flow that says "Retry-After: 0" for ever is not asked in a tight loop
 LONGEST_POLL_S: Final = 15.0
-LONGEST_RETRY_AFTER_S: Final = 999_999_999.0  # what nine digits say; as an integer it fits AMQP's 32 bits
+LONGEST_RETRY_AFTER_S: Final = 999_999_999.0  # as an integer it fits AMQP's 32 bits
 
-_DELTA_SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
+_DELTA_SECONDS: Final = re.compile(r"[0-9]{1,99}(\.[0-9]{1,6})?")
 
 
 def next_delay_s(
@@ -43,17 +44,17 @@ def next_delay_s(
     return delay_s if delay_s <= longest_s else None
 
 
-def next_poll_s(polls: int, *, retry_after_s: float | None, remaining_s: float) -> float | None:
+def next_poll_s(polls: int, *, retry_after_s: float | None, remaining_s: float = math.inf) -> float | None:
     """Seconds to wait before the next poll after `polls` of them; None where no answer can come in time.
 
-    Without a Retry-After the wait grows, and the last poll is made just before the end.
+    Without a Retry-After the wait grows. The last poll is made just before the end, whatever the flow asked for: there
+    may be an answer sooner than it thought, and nobody will ask later.
     """
     usable_s = remaining_s - LEAST_ATTEMPT_S
-    if retry_after_s is not None:
-        delay_s = max(retry_after_s, LEAST_POLL_S if polls >= QUICK_POLLS else 0.0)
-        return delay_s if delay_s <= usable_s else None
     if usable_s <= 0:
         return None
+    if retry_after_s is not None:
+        return min(max(retry_after_s, LEAST_POLL_S if polls >= QUICK_POLLS else 0.0), usable_s)
     return min(FIRST_POLL_S * POLL_GROWTH ** min(polls, 60), LONGEST_POLL_S, usable_s)
 
 
@@ -63,7 +64,7 @@ def parse_retry_after(header: str | None, *, utc_now: datetime) -> float | None:
         return None
     text = header.strip()
     if _DELTA_SECONDS.fullmatch(text):
-        return float(text)
+        return min(float(text), LONGEST_RETRY_AFTER_S)
     try:
         at = parsedate_to_datetime(text)
     except (ValueError, OverflowError, TypeError):

@@ -13,9 +13,9 @@ from worker.core.breaker import Permit
 from worker.core.outcome import Expired, FlowOutcome, HeldBack, Indeterminate, Running, Unavailable
 from worker.core.request import Call
 from worker.core.response import Again, AttemptResult, Ended, NoAnswer, is_own_answer, judge_response, judge_silence
-from worker.core.retry import LEAST_ATTEMPT_S, next_delay_s
+from worker.core.retry import LEAST_ATTEMPT_S, next_delay_s, next_poll_s
 from worker.flow.exchange import Departure, HttpRequest, exchange
-from worker.flow.gate import CircuitOpen, KeptOut, TimeUp
+from worker.flow.gate import CircuitOpen, KeptOut, NoStart, TimeUp
 from worker.flow.headers import call_headers
 from worker.flow.line import Line, bearer
 from worker.flow.locations import locate
@@ -48,6 +48,7 @@ class FlowCall:
         self._departures: list[Departure] = []  # of attempts that are under way, or that nothing is known of
         self._doubt: Indeterminate | None = None  # what is known of an attempt that may have run
         self._is_let_through = False
+        self._is_budget_spent = False
         self.attempts = 0
 
     async def run(self) -> FlowOutcome | Running:
@@ -57,9 +58,12 @@ class FlowCall:
             last = await self._repeat(last)
         if isinstance(last, Running):
             return last
-        if self._doubt is not None and isinstance(last.outcome, Unavailable | Expired):
+        outcome = last.outcome
+        if self._doubt is not None and isinstance(outcome, Unavailable | Expired):
             return replace(self._doubt, attempts=self.attempts)
-        return last.outcome
+        if self._is_budget_spent and isinstance(outcome, Unavailable | Indeterminate):
+            return replace(outcome, detail=f"{outcome.detail} It was not called again: too many calls failed of late.")
+        return outcome
 
     def cut_short(self, why: str) -> Unavailable | Indeterminate:
         """What is known after `run` was cancelled."""
@@ -103,9 +107,10 @@ class FlowCall:
             draw=random.random(),  # noqa: S311 - jitter
             least_s=LEAST_ATTEMPT_S if self._is_let_through else self._gate.least_attempt_s(),
         )
-        if delay_s is None or (isinstance(last, Ended) and not self._gate.may_repeat()):
+        if delay_s is None:
             return math.inf
-        return delay_s
+        self._is_budget_spent = isinstance(last, Ended) and not self._gate.may_repeat()
+        return math.inf if self._is_budget_spent else delay_s
 
     async def _try(self) -> _Result:
         async with self._gate.entered(self._call.deadline) as admission:
@@ -152,12 +157,14 @@ class FlowCall:
                 await asyncio.wait({first, second}, return_when=asyncio.FIRST_COMPLETED)
                 sooner, later = (first, second) if first.done() else (second, first)
                 result = sooner.result()
-                if _settles(result):
+                if isinstance(result, Running):  # it can't be asked for its answer any sooner
+                    await asyncio.wait({later}, timeout=next_poll_s(0, retry_after_s=result.retry_after_s))
+                if is_own_answer(result) or (isinstance(result, Running) and not later.done()):
                     later.cancel()
                     await asyncio.wait({later})
                     return result
                 other = await later
-                return other if _settles(other) else result
+                return other if _is_better(other, than=result) else result
 
     async def _send(self, permit: Permit, token: str | None) -> AttemptResult:
         started_at, deadline, url = _now(), self._call.deadline, self._line.url
@@ -183,11 +190,13 @@ class FlowCall:
             result = judge_response(response, attempts=self.attempts)
         remaining_writes = None if isinstance(response, NoAnswer) else response.remaining_writes
         self._gate.record(permit, result, started_at=started_at, remaining_writes=remaining_writes)
+        if isinstance(result, Running):
+            result = self._located(result, url)
         if isinstance(result, Ended) and isinstance(result.outcome, Indeterminate):
             self._doubt = result.outcome
-        else:
+        else:  # not before: a defect of ours on the way here leaves the attempt in doubt
             self._departures.remove(departure)
-        return self._located(result, url) if isinstance(result, Running) else result
+        return result
 
     def _located(self, running: Running, called: URL) -> Running:
         """Whole, because the flow may have moved when its answer is asked for."""
@@ -214,6 +223,15 @@ class FlowCall:
         match admission:
             case TimeUp():
                 return _NotSent(outcome=Expired(detail=admission.why, attempts=self.attempts), again=Again.NEVER)
+            case NoStart():
+                unavailable = Unavailable(
+                    detail=f"Other calls hold every start that the rate of flow {self._flow.name} leaves before the "
+                    "deadline; it was not called.",
+                    attempts=self.attempts,
+                    retry_after_s=admission.starts_in_s,
+                    held_back=None if self.attempts else HeldBack.PLACE,
+                )
+                return _NotSent(outcome=unavailable, again=Again.NEVER)
             case CircuitOpen():
                 unavailable = Unavailable(
                     detail=f"The circuit of flow {self._flow.name} is open after failures; it was not called.",
@@ -225,9 +243,9 @@ class FlowCall:
         assert_never(admission)
 
 
-def _settles(result: AttemptResult) -> bool:
-    """A run's word; a trigger's refusal of one request says nothing of the other."""
-    return isinstance(result, Running) or is_own_answer(result)
+def _is_better(result: AttemptResult, *, than: AttemptResult) -> bool:
+    """An answer beats a promise, and that anything else: a trigger's refusal of one request says nothing of another."""
+    return is_own_answer(result) or (isinstance(result, Running) and not isinstance(than, Running))
 
 
 def _now() -> float:

@@ -133,7 +133,7 @@ async def exchange(
         # Both go on into AMQP, where a byte that is no character, or no ASCII, can't be written.
         content_type=content_type if content_type and content_type.isascii() else None,
         run_id=run_id.encode("ascii", "replace").decode() or None,
-        location=head.headers.get("Location"),
+        location=head.headers.get("Location", "").strip() or None,
         retry_after_s=parse_retry_after(head.headers.get("Retry-After"), utc_now=datetime.now(UTC)),
         remaining_writes=_count(head.headers.get("x-ms-ratelimit-burst-remaining-workflow-writes", "")),
     )

@@ -33,7 +33,14 @@ class TimeUp:
     why: str
 
 
-KeptOut: TypeAlias = CircuitOpen | TimeUp
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoStart:
+    """The flow's rate leaves none before the deadline."""
+
+    starts_in_s: float
+
+
+KeptOut: TypeAlias = CircuitOpen | TimeUp | NoStart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +173,7 @@ class Gate:
             permit: Permit | None = None
             try:
                 if not await self._starts.take(deadline):
-                    return TimeUp(why="Other calls hold every start that the flow's rate leaves before the deadline.")
+                    return NoStart(starts_in_s=self._starts.next_in_s())
                 admission = self._breaker.admit(_now())
                 if isinstance(admission, Permit):
                     permit = admission

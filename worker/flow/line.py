@@ -81,6 +81,13 @@ class Line:
         """False also for what another worker was told, and for what a sender of messages made up."""
         return location in self._told
 
+    def is_trigger(self, url: URL) -> bool:
+        """Whether asking there would be another call."""
+        return any(
+            is_same_origin(url, trigger) and url.raw_path == trigger.raw_path
+            for trigger in (self.url, self._former_url)
+        )
+
     def may_follow(self, url: URL) -> bool:
         hosts = self.flow.polling_hosts
         return may_follow(url, self.url, hosts) or may_follow(url, self._former_url, hosts)

@@ -35,9 +35,12 @@ def is_within_workflow(url: URL, trigger: URL) -> bool:
 
 
 def locate(current: URL, location: str) -> URL | None:
-    """None for what is no URL."""
+    """None for what is no URL that can be asked."""
+    if not location.isprintable():
+        return None
     try:
         url = current.join(parse_url(location))
+        is_whole = bool(url.host and url.port)  # yarl looks at a port only when it is asked for it
     except ValueError:
         return None
-    return url if url.host else None
+    return url if is_whole else None

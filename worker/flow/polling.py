@@ -33,10 +33,10 @@ class AnswerFetch:
         retry_after_s = running.retry_after_s
         polls = 0
         while True:
-            if url is None or not self._line.may_follow(url):
-                host = "something that is no URL" if url is None else url.authority
-                why = f"its answer lies at {host}, which is neither the flow's own host nor in polling_hosts"
-                return lost_sight_of(running, why)
+            if url is None:
+                return lost_sight_of(running, "its Location is no URL")
+            if (why_not := self._why_not(url)) is not None:
+                return lost_sight_of(running, why_not)
             delay_s = next_poll_s(polls, retry_after_s=retry_after_s, remaining_s=until - _now())
             if delay_s is None:
                 return lost_sight_of(running, "its answer did not come in time")
@@ -57,6 +57,13 @@ class AnswerFetch:
 
     def cut_short(self, why: str) -> Indeterminate:
         return lost_sight_of(self._running, why)
+
+    def _why_not(self, url: URL) -> str | None:
+        if self._line.is_trigger(url):
+            return "its Location is the trigger itself, and asking there would start another run"
+        if not self._line.may_follow(url):
+            return f"its answer lies at {url.authority}, which is neither the flow's own host nor in polling_hosts"
+        return None
 
     async def _ask(self, url: URL) -> Response | NoAnswer:
         headers = await self._line.poll_headers(url, self._until, is_told=self._is_told)

@@ -24,6 +24,11 @@ class Starts:
         self._allowance.note(remaining_writes, _now())
         self._pulse()
 
+    def next_in_s(self) -> float:
+        """Seconds until the next start that nobody holds."""
+        now = _now()
+        return max(self._limiter.next_start(now), self._allowance.next_start(now)) - now
+
     def take_at_once(self) -> bool:
         now = _now()
         if self._allowance.next_start(now) > now or self._limiter.reserve(now, until=now) is None:

@@ -18,6 +18,7 @@ from worker.bridge.places import Places
 from worker.bridge.process import Bridge, BridgeSpec
 from worker.bridge.pump import Pump
 from worker.core.bulkhead import Bulkhead
+from worker.core.loop_lag import LoopLag
 from worker.core.outcome import Outcome
 from worker.core.readiness import Readiness, readiness
 from worker.core.redelivery import RedeliverySpec
@@ -124,14 +125,14 @@ async def assembled(settings: Settings, *, observe: Callable[[Observed], None] |
         )
         fleet = Fleet(workers=settings.worker.replicas, name=settings.worker.replicas_dns)
         mounted = {flow.called: partial(mounted_url, flow) for flow in settings.flows if flow.url_file is not None}
-        upkeep = Upkeep(pump=pump, client=client, credential=credential, fleet=fleet, mounted=mounted)
+        upkeep = Upkeep(pump=pump, client=client, credential=credential, fleet=fleet, lag=LoopLag(), mounted=mounted)
         upkeep.begin()
         port = await stack.enter_async_context(
             admin.serve(
                 host=settings.http.host,
                 port=settings.http.port,
-                read_readiness=lambda: _readiness(pump, credential),
-                read_status=lambda: _status(pump, client, credential, fleet),
+                read_readiness=lambda: _readiness(upkeep),
+                read_status=lambda: _status(upkeep),
             )
         )
         yield Worker(pump=pump, upkeep=upkeep, http_port=port)
@@ -204,14 +205,15 @@ def redelivery_queue(settings: Settings) -> str | None:
     return servicebus.request_queue if servicebus.request_topic is None else servicebus.retry_queue
 
 
-def _readiness(pump: Pump, credential: Credential) -> Readiness:
-    facts = pump.facts
+def _readiness(upkeep: Upkeep) -> Readiness:
+    facts = upkeep.pump.facts
     return readiness(
         is_draining=facts.is_stopping,
         is_paused=facts.is_paused,
         lanes_receiving=facts.lanes_receiving,
         bus_failure=facts.failure,
-        token_failure=_missing_token(credential),
+        token_failure=_missing_token(upkeep.credential),
+        loop_failure=upkeep.lag.failure(asyncio.get_running_loop().time()),
     )
 
 
@@ -221,13 +223,14 @@ def _missing_token(credential: Credential) -> str | None:
     return next(failures, f"the one for {missing[0].scope} is being asked for" if missing else None)
 
 
-def _status(pump: Pump, client: FlowClient, credential: Credential, fleet: Fleet) -> dict[str, object]:
-    ready = _readiness(pump, credential)
+def _status(upkeep: Upkeep) -> dict[str, object]:
+    ready, fleet = _readiness(upkeep), upkeep.fleet
     return {
         "ready": ready.is_ready,
         "reasons": ready.reasons,
-        "pump": asdict(pump.facts),
-        "flows": [{"name": name, **asdict(facts)} for name, facts in client.facts().items()],
+        "pump": asdict(upkeep.pump.facts),
+        "flows": [{"name": name, **asdict(facts)} for name, facts in upkeep.client.facts().items()],
         "fleet": {"workers": fleet.workers, "counted_by": fleet.name, "failure": fleet.failure},
-        "tokens": [asdict(state) for state in credential.states()],
+        "tokens": [asdict(state) for state in upkeep.credential.states()],
+        "loop_lag_s": upkeep.lag.worst_s(asyncio.get_running_loop().time()),
     }

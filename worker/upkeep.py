@@ -1,4 +1,7 @@
-"""What goes on beside the requests: the intake follows the tokens, limits the size of the fleet, URLs their secrets."""
+"""What goes on beside the requests: the intake follows the tokens, limits the size of the fleet, URLs their secrets.
+
+And somebody looks whether the event loop itself keeps up.
+"""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -9,12 +12,14 @@ from typing import Final
 import structlog
 
 from worker.bridge.pump import Pump
+from worker.core.loop_lag import LoopLag
 from worker.flow.client import FlowClient
 from worker.flow.fleet import Fleet
 from worker.flow.token import Credential
 
 TOKENS_EVERY_S: Final = 1.0  # at the latest; a token also runs out without anybody saying so
 FLEET_EVERY_S: Final = 5.0
+LOOP_EVERY_S: Final = 0.25
 URLS_EVERY_S: Final = 5.0  # a mounted secret follows its source within a minute or so anyway
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -28,6 +33,7 @@ class Upkeep:
     client: FlowClient
     credential: Credential
     fleet: Fleet
+    lag: LoopLag
     mounted: Mapping[str, Callable[[], tuple[str, str | None]]]
 
     def begin(self) -> None:
@@ -38,11 +44,21 @@ class Upkeep:
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch_loop())
             tasks.create_task(self._follow_tokens())
             if self.fleet.name is not None:
                 tasks.create_task(self._follow_fleet())
             for flow, read in self.mounted.items():
                 tasks.create_task(self._follow_url(flow, read))
+
+    async def _watch_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LOOP_EVERY_S
+            await asyncio.sleep(LOOP_EVERY_S)
+            now = loop.time()
+            if self.lag.note(now - due, now):
+                _log.warning("loop_held_up", seconds=round(now - due, 3))
 
     async def _follow_tokens(self) -> None:
         while True:

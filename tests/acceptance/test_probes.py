@@ -2,12 +2,14 @@
 
 import asyncio
 import socket
+import time
 
 import aiohttp
 import pytest
 from support.house import House
 
 from worker.app import assembled
+from worker.core import loop_lag
 from worker.emulator.standins import Hang
 
 
@@ -69,6 +71,19 @@ async def test_a_draining_worker_is_alive_and_not_ready(house: House) -> None:
         document = await until_status(worker.http_port, "/readyz", 503)
         assert "draining" in str(document["reasons"])
         assert (await get(worker.http_port, "/livez"))[0] == 200
+
+
+async def test_a_worker_whose_loop_is_held_up_says_so_and_recovers(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop_lag, "HELD_UP_S", 0.4)
+    monkeypatch.setattr(loop_lag, "WINDOW_S", 1.0)
+    async with house.worker() as worker:
+        await until_status(worker.http_port, "/readyz", 200)
+        time.sleep(1.0)  # noqa: ASYNC251 - this is what holds a loop up
+        document = await until_status(worker.http_port, "/readyz", 503)
+        assert "the event loop stood still" in str(document["reasons"])
+        await until_status(worker.http_port, "/readyz", 200)
 
 
 async def test_a_port_that_is_taken_is_said_plainly(house: House) -> None:

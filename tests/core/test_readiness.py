@@ -10,6 +10,7 @@ def read(
     lanes_receiving: int = 2,
     bus_failure: str | None = None,
     token_failure: str | None = None,
+    loop_failure: str | None = None,
 ) -> Readiness:
     return readiness(
         is_draining=is_draining,
@@ -17,6 +18,7 @@ def read(
         lanes_receiving=lanes_receiving,
         bus_failure=bus_failure,
         token_failure=token_failure,
+        loop_failure=loop_failure,
     )
 
 
@@ -58,5 +60,11 @@ def test_an_intake_closed_for_want_of_a_token_does_not_blame_the_bus() -> None:
     assert ready.reasons == ("no token for the flows: Identity not found",)
 
 
+def test_a_worker_whose_loop_stood_still_says_so() -> None:
+    [reason] = read(loop_failure="the event loop stood still for 3.0 s").reasons
+    assert "3.0 s" in reason
+    assert "CPU" in reason
+
+
 def test_every_reason_is_told() -> None:
-    assert len(read(lanes_receiving=0, bus_failure="down", token_failure="none").reasons) == 2
+    assert len(read(lanes_receiving=0, bus_failure="down", token_failure="none", loop_failure="held up").reasons) == 3

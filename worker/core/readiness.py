@@ -15,7 +15,13 @@ class Readiness:
 
 
 def readiness(
-    *, is_draining: bool, is_paused: bool, lanes_receiving: int, bus_failure: str | None, token_failure: str | None
+    *,
+    is_draining: bool,
+    is_paused: bool,
+    lanes_receiving: int,
+    bus_failure: str | None,
+    token_failure: str | None,
+    loop_failure: str | None,
 ) -> Readiness:
     """One lane is enough: a worker with a connection in trouble still answers."""
     reasons = []
@@ -25,4 +31,6 @@ def readiness(
         reasons.append(f"not receiving: {bus_failure or 'connecting to the request queue'}")
     if token_failure is not None:
         reasons.append(f"no token for the flows: {token_failure}")
+    if loop_failure is not None:
+        reasons.append(f"held up: {loop_failure}; give the worker more CPU, or less concurrency")
     return Readiness(reasons=tuple(reasons))

@@ -221,14 +221,14 @@ async def test_a_stop_while_the_lane_is_broken_waits_for_what_is_in_flight_alone
     assert scene.observed[0].is_replied
 
 
-async def test_a_lock_is_renewed_halfway_until_the_work_has_ended(world: World) -> None:
+async def test_a_lock_is_renewed_before_half_of_it_is_over_until_the_work_has_ended(world: World) -> None:
     world.flows.takes_s = 100.0
     scene = Scene(world, lock_s=30.0)
     scene.put(1)
     async with scene.at_work():
         await asyncio.sleep(101.0)
         assert scene.ended() == ["Complete"]
-    assert scene.lane.count("renew_lock") == 6
+    assert 6 <= scene.lane.count("renew_lock") <= 8, "each after 40 to 50 % of a lock"
 
 
 async def test_a_lock_that_cannot_be_renewed_cuts_the_work(world: World) -> None:

@@ -16,6 +16,7 @@ from worker.bridge.leash import CutReason
 from worker.bridge.observed import Observed
 from worker.bridge.ports import Lane
 from worker.bridge.process import Bridge, Passage
+from worker.bridge.renewals import NEVER, Renewals
 from worker.bridge.slot import Slot
 from worker.bridge.slots import Slots
 from worker.core.delivery import Delivery
@@ -26,11 +27,11 @@ _IDLE_WAIT_S: Final = 0.5  # how long a stop may go unnoticed by a lane without 
 _BUSY_WAIT_S: Final = 0.05  # how long a settlement may wait for the receive under way
 _SETTLED_AT_A_TIME: Final = 8  # so that no lock's renewal waits long
 _SETTLED_AGAIN_S: Final = 0.5
-_RENEWED_AT: Final = 0.5  # of a lock's life
+_RENEWED_AT: Final = (0.4, 0.5)  # of a lock's life; what came together is not renewed together
+_RENEWED_AT_A_TIME: Final = 8
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 2.0  # so that the worker is back within 3 s of the broker
 _LONGEST_PAUSE_MISCONFIGURED_S: Final = 15.0
-_NEVER: Final = float("inf")
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -60,6 +61,7 @@ class LaneWork:
         self._permits = 0  # slots kept free for what the broker may still send
         self._in_flight: set[Slot] = set()
         self._ended: list[Slot] = []
+        self._renewals = Renewals()
 
     @property
     def facts(self) -> LaneFacts:
@@ -120,7 +122,7 @@ class LaneWork:
             await self._renew_due()
             if self._is_done:
                 return
-            if self._ended:
+            if self._ended or self._renewals.next_at() <= _now():
                 continue
             if self._is_stopping or self._is_paused or not self._may_receive():
                 await self._sleep(self._seconds_to_next_duty())
@@ -187,15 +189,18 @@ class LaneWork:
             self._bridge.recall.forget(slot.delivery)
         if slot.expiry is not None:
             slot.expiry.cancel()
+        self._renewals.cancel(slot)
         self._ended.remove(slot)
         self._in_flight.remove(slot)
         self._slots.give_back(1)
         self._observe(slot.observed(settled, _now()))
 
     async def _renew_due(self) -> None:
-        for slot in [slot for slot in self._in_flight if slot.renew_at <= _now()]:
-            if slot.renew_at > _now():  # lost while another one was renewed
-                continue
+        """A few at a time, so that no settlement waits long."""
+        for _ in range(_RENEWED_AT_A_TIME):
+            slot = self._renewals.first_due(_now())
+            if slot is None:
+                return
             locked_until = await self._lane.renew_lock(slot.delivery)
             if locked_until is None:
                 self._lose(slot)
@@ -207,19 +212,20 @@ class LaneWork:
         if slot.expiry is not None:
             slot.expiry.cancel()
         slot.locked_until = until
-        slot.renew_at = _now() + (until - _now()) * _RENEWED_AT
+        left_s = until - _now()
+        self._renewals.plan(slot, _now() + left_s * random.uniform(*_RENEWED_AT))  # noqa: S311 - jitter
         slot.expiry = asyncio.get_running_loop().call_at(until, self._lose, slot)
 
     def _lose(self, slot: Slot) -> None:
-        if slot.renew_at < _NEVER:
-            slot.renew_at = _NEVER
+        if slot.renew_at < NEVER:
+            self._renewals.cancel(slot)
             slot.locked_until = min(slot.locked_until, _now())
             slot.passage.leash.cut(CutReason.LOCK_LOST)
             self._wake.set()
             _log.warning("lock_lost", sequence_number=slot.delivery.sequence_number)
 
     def _seconds_to_next_duty(self) -> float:
-        return max(0.0, min((slot.renew_at for slot in self._in_flight), default=_NEVER) - _now())
+        return max(0.0, self._renewals.next_at() - _now())
 
     async def _pause(self, failure: BusFailure) -> None:
         """Full jitter; what ended is given up as its lock runs out meanwhile, and all of it ends the pause."""
@@ -234,7 +240,7 @@ class LaneWork:
     async def _sleep(self, seconds: float) -> None:
         """Until woken, or for at most `seconds`."""
         try:
-            async with asyncio.timeout(seconds if seconds < _NEVER else None):
+            async with asyncio.timeout(seconds if seconds < NEVER else None):
                 await self._wake.wait()
         except TimeoutError:
             pass

@@ -115,7 +115,7 @@ async def assembled(settings: Settings, *, observe: Callable[[Observed], None] |
             flows=client,
             replies=replies,
             redeliveries=redeliveries,
-            places=Places(Bulkhead(settings.worker.concurrency, flows, is_kept=redeliveries is not None)),
+            places=Places(bulkhead_of(settings)),
         )
         pump = Pump(
             [ReceiverLane(bus, source, lock_s=settings.servicebus.lock_s) for source in lane_sources(settings)],
@@ -123,7 +123,7 @@ async def assembled(settings: Settings, *, observe: Callable[[Observed], None] |
             concurrency=settings.worker.concurrency,
             observe=observe or log_observed,
         )
-        fleet = Fleet(workers=settings.worker.replicas, name=settings.worker.replicas_dns)
+        fleet = fleet_of(settings)
         mounted = {flow.called: partial(mounted_url, flow) for flow in settings.flows if flow.url_file is not None}
         upkeep = Upkeep(pump=pump, client=client, credential=credential, fleet=fleet, lag=LoopLag(), mounted=mounted)
         upkeep.begin()
@@ -197,6 +197,16 @@ def log_observed(observed: Observed) -> None:
 def credential_of(settings: Settings) -> Credential:
     identity = settings.identity
     return Credential(IdentitySpec(kind=identity.kind, client_id=identity.client_id, cloud=identity.cloud))
+
+
+def bulkhead_of(settings: Settings) -> Bulkhead:
+    """Nothing is kept for a flow where what finds no slot has nowhere to go: it waits in the slot that it has."""
+    is_kept = redelivery_queue(settings) is not None
+    return Bulkhead(settings.worker.concurrency, settings.flow_specs(), is_kept=is_kept)
+
+
+def fleet_of(settings: Settings) -> Fleet:
+    return Fleet(workers=settings.worker.replicas, name=settings.worker.replicas_dns)
 
 
 def redelivery_queue(settings: Settings) -> str | None:

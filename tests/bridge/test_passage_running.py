@@ -160,21 +160,17 @@ async def test_a_drain_does_not_cut_the_handing_over(world: World) -> None:
     assert len(world.redeliveries.scheduled) == 1
 
 
-async def test_a_worker_that_must_stop_leaves_the_copy_to_another_one(world: World) -> None:
+@pytest.mark.parametrize(
+    ("reason", "settlement"), [(CutReason.DRAIN_OVER, Abandon()), (CutReason.LOCK_LOST, LeaveLocked())]
+)
+async def test_a_copy_that_cannot_be_followed_any_longer_is_left_to_another_worker(
+    world: World, reason: CutReason, settlement: Abandon | LeaveLocked
+) -> None:
     copy = await handed_over(world, **CALLER)
     world.flows.answer_takes_s = 60.0
     passage = world.passage(world.received(copy))
-    asyncio.get_running_loop().call_later(3.0, passage.leash.cut, CutReason.DRAIN_OVER)
-    assert await passage.process() == Abandon()
-    assert not world.replies.published
-
-
-async def test_a_copy_whose_lock_is_lost_is_left_to_whoever_gets_it(world: World) -> None:
-    copy = await handed_over(world, **CALLER)
-    world.flows.answer_takes_s = 60.0
-    passage = world.passage(world.received(copy))
-    asyncio.get_running_loop().call_later(3.0, passage.leash.cut, CutReason.LOCK_LOST)
-    assert await passage.process() == LeaveLocked()
+    asyncio.get_running_loop().call_later(3.0, passage.leash.cut, reason)
+    assert await passage.process() == settlement
     assert not world.replies.published
 
 

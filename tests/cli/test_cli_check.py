@@ -137,6 +137,15 @@ def test_too_few_slots_to_keep_any_for_each_flow_are_hinted_at() -> None:
     assert hints(flows=flows, worker={"concurrency": 6}) == []
 
 
+def test_slots_that_are_kept_for_no_flow_for_want_of_a_queue_are_hinted_at() -> None:
+    flows = [{"name": name, "url": f"https://flows.example.com/{name}"} for name in "ab"]
+    topic = {"namespace": "contoso.servicebus.windows.net", "request_topic": "t", "request_subscription": "s"}
+    [found] = hints(servicebus=topic, flows=flows, worker={"redelivery_s": []})
+    assert found.name == "slots"
+    assert "retry_queue" in found.detail
+    assert hints(servicebus={**topic, "retry_queue": "r"}, flows=flows) == []
+
+
 @pytest.mark.usefixtures("flow")
 async def test_a_fleet_that_cannot_be_counted_is_hinted_at(
     command: RunCommand, monkeypatch: pytest.MonkeyPatch

@@ -55,12 +55,12 @@ class Calling:
         except CutShort as cut:
             outcome = flow_call.cut_short(cut.reason.value)
             if isinstance(outcome, Unavailable) or not must_not_repeat or cut.reason is CutReason.LOCK_LOST:
-                self.remember(outcome, call.flow)
+                self._remember(outcome, call.flow)
                 return LeaveLocked() if cut.reason is CutReason.LOCK_LOST else Abandon()
         except Exception:
-            self.remember(flow_call.cut_short("the bridge failed"), call.flow)
+            self._remember(flow_call.cut_short("the bridge failed"), call.flow)
             raise
-        self.remember(outcome, call.flow)
+        self._remember(outcome, call.flow)
         return outcome
 
     async def fetch(
@@ -80,10 +80,10 @@ class Calling:
             if may_be_left or flow.idempotent:
                 return Abandon()
             outcome = fetching.cut_short(cut.reason.value)
-        self.remember(outcome, flow)
+        self._remember(outcome, flow)
         return outcome
 
-    def remember(self, outcome: FlowOutcome | Running, flow: FlowSpec) -> None:
+    def _remember(self, outcome: FlowOutcome | Running, flow: FlowSpec) -> None:
         """Only what can't be found out by calling again."""
         self.may_have_run = may_have_run(outcome)
         if self.may_have_run and not (flow.idempotent and isinstance(outcome, Indeterminate)):

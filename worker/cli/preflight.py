@@ -13,9 +13,11 @@ from worker.app import (
     NO_ORDER_YET,
     Stop,
     assembled,
+    bulkhead_of,
     bus_options,
     credential_of,
     drained,
+    fleet_of,
     lane_sources,
     redelivery_queue,
 )
@@ -24,11 +26,9 @@ from worker.cli.caller import requester_of
 from worker.cli.finding import Finding, Verdict, failed, hint, ok
 from worker.cli.options import settings_from
 from worker.cli.probe_flow import probe_flow
-from worker.core.bulkhead import Bulkhead
 from worker.core.flow_spec import FlowSpec
 from worker.core.outcome import Outcome
 from worker.core.redelivery import FIRST_ENQUEUED
-from worker.flow.fleet import Fleet
 from worker.flow.token import Credential, NoToken
 from worker.requester import BusRefused, NoReply
 from worker.servicebus import probe
@@ -90,7 +90,7 @@ def derived(settings: Settings) -> list[Finding]:
         ok("drain", f"{worker.drain_s:g} s, below the platform's grace of {worker.grace_s:g} s"),
     ]
     if len(flows) > 1:
-        found.append(_slots(worker.concurrency, list(settings.flow_specs())))
+        found.append(_slots(settings))
     for flow in flows:
         if flow.timeout_s > worker.drain_s:
             cut = f"an attempt of flow {flow.name} may take {flow.timeout_s:g} s and is cut when drain_s ends"
@@ -118,17 +118,22 @@ def derived(settings: Settings) -> list[Finding]:
     return found
 
 
-def _slots(concurrency: int, flows: list[str]) -> Finding:
-    bulkhead = Bulkhead(concurrency, flows)
-    most, kept = bulkhead.most(flows[0]), bulkhead.kept
-    if kept == 0:
+def _slots(settings: Settings) -> Finding:
+    bulkhead, concurrency, flows = bulkhead_of(settings), settings.worker.concurrency, list(settings.flow_specs())
+    if redelivery_queue(settings) is None:
+        unkept = (
+            "no slots are kept for any flow, because what finds none has no queue to go back to: one that hangs may"
+        )
+        return hint("slots", f"{unkept} take all {concurrency}; set servicebus.retry_queue")
+    if bulkhead.kept == 0:
         few = f"{concurrency} slots are too few to keep any for each of {len(flows)} flows: one that hangs may take all"
         return hint("slots", f"{few}; raise worker.concurrency to {2 * len(flows)} at least")
-    return ok("slots", f"a flow may hold {most} of {concurrency}; {kept} are kept for each of the {len(flows)}")
+    most = f"a flow may hold {bulkhead.most(flows[0])} of {concurrency}"
+    return ok("slots", f"{most}; {bulkhead.kept} are kept for each of the {len(flows)}")
 
 
 async def _fleet(settings: Settings) -> Finding:
-    fleet = Fleet(workers=settings.worker.replicas, name=settings.worker.replicas_dns)
+    fleet = fleet_of(settings)
     if fleet.name is not None:
         await fleet.count()
     if fleet.failure is not None:

@@ -51,6 +51,18 @@ async def test_a_caller_takes_its_deadline_and_its_address_along(crowded: World)
     assert reply.correlation_id == delivery.message_id
 
 
+async def test_a_clock_behind_the_brokers_takes_no_time_from_a_caller_that_comes_again(crowded: World) -> None:
+    """By it the request comes from the future, by more than the caller waits."""
+    delivery = crowded.delivery(enqueued_at=STARTS_AT + 100.0, properties={"timeout-s": 30}, **CALLER)
+    assert await crowded.passage(delivery).process() == Complete()
+    [copy] = crowded.redeliveries.scheduled
+    assert copy.properties["timeout-s"] == pytest.approx(30.0, abs=1.0)
+    crowded.bulkhead.leave("risky", STARTS_AT, held_s=1.0)
+    await crowded.passage(replace(crowded.received(copy), enqueued_at=STARTS_AT + 102.0)).process()
+    [reply] = crowded.replies.published
+    assert reply.properties["outcome"] == "answered"
+
+
 @pytest.mark.parametrize("ending", [WITHOUT_TOKEN, CIRCUIT_OPEN])
 async def test_a_caller_with_too_little_time_is_told_at_once(world: World, ending: Unavailable) -> None:
     world.flows.ending = ending

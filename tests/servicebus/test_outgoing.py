@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -49,6 +50,12 @@ def test_a_copy_keeps_all_of_the_original_but_its_id_its_properties_and_its_time
         time_to_live_s=60.0,
         enqueue_at=datetime.fromtimestamp(37.0, UTC),  # enqueued at 0 by both clocks, and copied 7 s later
     )
+
+
+def test_a_copy_is_kept_back_by_the_brokers_clock_where_this_machines_is_behind() -> None:
+    original = replace(ORIGINAL, enqueued_at=100.0, enqueued_time_ms=5_000)
+    copy = Copy(original=original, message_id="second", properties={}, time_to_live_s=60.0, delay_s=30.0)
+    assert of_copy(copy, now=7.0).enqueue_at == datetime.fromtimestamp(35.0, UTC)
 
 
 @pytest.mark.parametrize(("asked_s", "sent_s"), [(0.0, 1), (0.2, 1), (29.1, 30), (1e12, 4_294_967)])

@@ -136,7 +136,7 @@ def fetch_until(delivery: Delivery, flow: FlowSpec, *, deadline: float | None, n
     """Nobody waits for a one-way request's answer: it is asked for no longer than an attempt may take."""
     if deadline is None:
         return now + flow.timeout_s
-    return reply_due(deadline, enqueued_at=first_enqueued_at(delivery))
+    return reply_due(deadline, enqueued_at=min(first_enqueued_at(delivery), now))
 
 
 def may_have_run(outcome: RequestOutcome | Running) -> bool:

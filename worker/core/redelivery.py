@@ -84,7 +84,7 @@ def plan_copy(
     return Copy(
         original=delivery,
         message_id=_copy_id("copy", delivery),
-        properties={**kept, **_origin(delivery, deadline), DELIVERY_ATTEMPT: tries},
+        properties={**kept, **_origin(delivery, deadline, now), DELIVERY_ATTEMPT: tries},
         time_to_live_s=_time_to_live_s(left_s, delay_s, deadline, now),
         delay_s=delay_s,
     )
@@ -103,7 +103,7 @@ def plan_fetch(running: Running, delivery: Delivery, *, flow: str, delay_s: floa
     return Copy(
         original=delivery,
         message_id=_copy_id("fetch", delivery),
-        properties={**delivery.properties, **_origin(delivery, deadline), **answer},
+        properties={**delivery.properties, **_origin(delivery, deadline, now), **answer},
         time_to_live_s=_outliving_s(deadline - now - delay_s),
         delay_s=delay_s,
     )
@@ -124,7 +124,7 @@ def first_enqueued_at(delivery: Delivery) -> float:
     return delivery.enqueued_at - max(0.0, (delivery.enqueued_time_ms - _first_enqueued_ms(delivery)) / 1000)
 
 
-def _origin(delivery: Delivery, deadline: float | None) -> dict[str, PropertyValue]:
+def _origin(delivery: Delivery, deadline: float | None, now: float) -> dict[str, PropertyValue]:
     """What a copy must say of the first message, because its own enqueued time and time to live are others."""
     origin: dict[str, PropertyValue] = {
         REQUEST_ID: request_id_of(delivery),
@@ -133,7 +133,8 @@ def _origin(delivery: Delivery, deadline: float | None) -> dict[str, PropertyVal
     if delivery.is_redelivered:
         origin[REDELIVERED] = True
     if deadline is not None:
-        origin[TIMEOUT_S] = round(max(deadline - first_enqueued_at(delivery), 0.001), 3)
+        # As `deadline_of` reads it: by a clock behind the broker's a request would come from the future.
+        origin[TIMEOUT_S] = round(max(deadline - min(first_enqueued_at(delivery), now), 0.001), 3)
     return origin
 
 

@@ -52,7 +52,8 @@ def of_reply(reply: Reply) -> Outgoing:
 def of_copy(copy: Copy, *, now: float) -> Outgoing:
     """`now` on the loop's clock, as the original's times; the broker's own clock is told from its stamp on that."""
     original = copy.original
-    broker_now_s = original.enqueued_time_ms / 1000 + now - original.enqueued_at
+    # By a clock behind the broker's it was enqueued in the future; now is after that all the same.
+    broker_now_s = original.enqueued_time_ms / 1000 + max(0.0, now - original.enqueued_at)
     return Outgoing(
         body=original.body or b"",
         message_id=copy.message_id,

@@ -1,4 +1,4 @@
-"""Copies of one-way requests, kept back by the broker until their next try."""
+"""Copies of requests, kept back by the broker until their turn."""
 
 import asyncio
 from types import TracebackType

@@ -16,7 +16,6 @@ connection_string = "Endpoint=sb://127.0.0.1:5672;SharedAccessKeyName=n;SharedAc
 transport = "websockets"
 request_topic = "requests"
 request_subscription = "worker"
-request_sessions = true
 retry_queue = "retries"
 lock_s = 30
 max_delivery_count = 5

@@ -78,6 +78,7 @@ def test_everything_wrong_is_reported_at_once(problems_of: ProblemsOf) -> None:
         ),
         (f'{BUS}request_topic = "t"\nretry_queue = "r"\n{FLOW}', "servicebus.request_subscription", "none is set"),
         (f"{BUS}{TOPIC}{FLOW}", "servicebus.retry_queue", "redelivery_s = []"),
+        (f'{BUS}{TOPIC}request_sessions = true\nretry_queue = "r"\n{FLOW}', "servicebus.retry_queue", "no copy of it"),
         (f'{BUS}request_queue = "q"\n{TOPIC}retry_queue = "r"\n{FLOW}', "servicebus.request_topic", "got both"),
         (f'{BUS}request_subscription = "s"\n{FLOW}', "servicebus.request_subscription", "without request_topic"),
         (f'{BUS}retry_queue = "s"\n{FLOW}', "servicebus.retry_queue", "without request_topic"),

@@ -66,6 +66,7 @@ class HeldBack(Enum):
     CIRCUIT = auto()
     PLACE = auto()  # the flow has all the slots that it may have
     TOKEN = auto()
+    STOP = auto()  # of the worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,12 +15,13 @@ from worker.core.outcome import (
     RequestOutcome,
     Unavailable,
 )
+from worker.core.redaction import redact
 from worker.core.request import Destination, OneWay, ReturnAddress
 from worker.core.settlement import Complete, DeadLetter
 
 # An open circuit is no queue: callers who can wait for it have waited.
-_COMES_TO_ITS_TURN = frozenset({HeldBack.PLACE, HeldBack.TOKEN})
-_MAX_DESCRIPTION_CHARS = 2000  # the broker takes 4,096, in bytes of UTF-16
+_COMES_TO_ITS_TURN = frozenset({HeldBack.PLACE, HeldBack.TOKEN, HeldBack.STOP})
+_MAX_DESCRIPTION_BYTES = 4000  # of UTF-16; the broker takes 4,096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,7 @@ def dead_letter(outcome: RequestOutcome, *, because: str = "") -> DeadLetter:
     """`because` says why there is no further try."""
     return DeadLetter(
         reason=_dead_letter_reason(outcome),
-        description="; ".join(filter(None, (describe(outcome), because)))[:_MAX_DESCRIPTION_CHARS],
+        description=_fit_for_broker("; ".join(filter(None, (describe(outcome), because)))),
     )
 
 
@@ -76,7 +77,7 @@ def undeliverable(outcome: RequestOutcome, why: str) -> DeadLetter:
     """The answer exists but couldn't be published: the description is all that is left of it."""
     return DeadLetter(
         reason=Reason.REPLY_UNDELIVERABLE,
-        description=f"{why}; the undelivered answer was: {describe(outcome)}"[:_MAX_DESCRIPTION_CHARS],
+        description=_fit_for_broker(f"{why}; the undelivered answer was: {describe(outcome)}"),
     )
 
 
@@ -94,7 +95,8 @@ def describe(outcome: RequestOutcome) -> str:
 
 
 def detail_of(outcome: RequestOutcome) -> str:
-    return "the flow answered" if isinstance(outcome, Answered) else outcome.detail
+    """For a person. It may quote what a sender wrote, in which secrets stand where nobody expects them."""
+    return "the flow answered" if isinstance(outcome, Answered) else redact(outcome.detail)
 
 
 def reason_of(outcome: RequestOutcome) -> str | None:
@@ -132,6 +134,12 @@ def http_status_of(outcome: RequestOutcome) -> int | None:
 
 def run_id_of(outcome: RequestOutcome) -> str | None:
     return outcome.run_id if isinstance(outcome, Answered | Refused | Indeterminate) else None
+
+
+def _fit_for_broker(description: str) -> str:
+    """Whole characters, none of them half of a surrogate pair: JSON may spell it, but no broker takes it."""
+    encoded = redact(description).encode("utf-16-le", errors="replace")
+    return encoded[:_MAX_DESCRIPTION_BYTES].decode("utf-16-le", errors="ignore")
 
 
 def _dead_letter_reason(outcome: RequestOutcome) -> Reason:

@@ -4,8 +4,11 @@ from yarl import URL
 
 
 def parse_url(text: str) -> URL:
-    """A signature survives only where nothing is quoted anew."""
-    return URL(text, encoded=text.isascii() and " " not in text)
+    """A signature survives only where nothing is quoted anew. Raises ValueError."""
+    try:
+        return URL(text, encoded=text.isascii() and " " not in text)
+    except IndexError:  # yarl's own, at a user before an empty host, as in //[]@
+        raise ValueError("no URL: its host is missing") from None
 
 
 def is_signed(url: URL) -> bool:

@@ -48,7 +48,7 @@ def to_delivery(
     `ahead_s`: how far this machine's clock is known to be ahead of the broker's.
     """
     raw = message.raw_amqp_message
-    stamps: Mapping[Any, Any] = raw.annotations or {}
+    stamps = _map(raw.annotations)
     enqueued_ms = _int(stamps.get(b"x-opt-enqueued-time")) or round(now.wall_s * 1000)
     header = raw.header
     time_to_live_ms = _int(header.time_to_live) if header else None
@@ -71,13 +71,19 @@ def to_delivery(
         partition_key=_text(message.partition_key),
         time_to_live_s=None if time_to_live_ms is None else time_to_live_ms / 1000,
         body=_body(raw),
-        properties=_properties(message.application_properties or {}),
+        properties=_properties(_map(message.application_properties)),
     )
 
 
 def strip_unsettleable(message: ServiceBusReceivedMessage) -> None:
-    """Take trace properties that aren't ASCII out of the SDK's message; otherwise it can't be settled."""
-    properties: dict[Any, Any] = message.application_properties or {}
+    """Take trace properties that aren't ASCII out of the SDK's message, and properties that are no map.
+
+    Otherwise it can't be settled.
+    """
+    properties: Any = message.application_properties or {}
+    if not isinstance(properties, dict):
+        message.application_properties = None
+        return
     for key in _TRACE_KEYS & properties.keys():
         value = properties[key]
         if isinstance(value, bytes) and not value.isascii():
@@ -94,10 +100,17 @@ def _locked_until(stamps: Mapping[Any, Any], now: Instant, session_locked_until:
 def _body(raw: AmqpAnnotatedMessage) -> bytes | None:
     body = raw.body
     if raw.body_type is AmqpMessageBodyType.DATA and isinstance(body, Iterable):
-        return b"".join(map(bytes, body))
+        parts = list(body)
+        is_sound = all(isinstance(part, bytes | bytearray | memoryview) for part in parts)
+        return b"".join(parts) if is_sound else None  # of a number, `bytes` would make as many zeros
     if raw.body_type is AmqpMessageBodyType.VALUE and isinstance(body, bytes):  # a string arrives as its UTF-8
         return body
     return None
+
+
+def _map(section: object) -> Mapping[Any, Any]:
+    """Of a section that should be a map, and may be anything."""
+    return section if isinstance(section, Mapping) else {}
 
 
 def _properties(received: Mapping[Any, Any]) -> dict[str, PropertyValue]:

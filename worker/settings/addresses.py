@@ -4,7 +4,10 @@ import re
 from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
+from worker.flow.locations import parse_url
+
 _HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*", re.IGNORECASE)
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
 
 
 def is_loopback(host: str | None) -> bool:
@@ -21,6 +24,7 @@ def split_url(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        usable = usable and bool(parse_url(url).host)  # as it is read when it is called
     except ValueError:
         return None
     return parts if usable and url.isprintable() and " " not in url else None
@@ -31,12 +35,15 @@ def has_signature(parts: SplitResult) -> bool:
 
 
 def check_namespace(name: str) -> str:
+    """With a port only where the broker listens elsewhere than Service Bus does."""
     if ";" in name or "=" in name:
         raise ValueError(
             "expected a host name, got what looks like a connection string; that goes to connection_string"
         )
-    if not _HOST.fullmatch(name) or "." not in name:
-        raise ValueError(f"expected a full host name without sb:// or port, got {name!r:.100}")
+    host, colon, port = name.partition(":")
+    is_full = bool(_HOST.fullmatch(host)) and ("." in host or is_loopback(host))
+    if not is_full or (colon and not (_PORT.fullmatch(port) and int(port) <= 65_535)):
+        raise ValueError(f"expected a full host name without sb:// or path, got {name!r:.100}")
     return name
 
 

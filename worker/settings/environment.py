@@ -63,7 +63,11 @@ def _segments(name: str) -> list[str]:
 def _tables_first(name: str) -> tuple[int, list[tuple[int, str]]]:
     """Whole tables and lists before their members; items by their number."""
     segments = _segments(name)
-    return len(segments), [(int(part) if part.isdecimal() else -1, part) for part in segments]
+    return len(segments), [(-1 if (number := _number(part)) is None else number, part) for part in segments]
+
+
+def _number(segment: str) -> int | None:
+    return int(segment) if segment.isascii() and segment.isdecimal() and len(segment) < 7 else None
 
 
 def _place(name: str, root: type[BaseModel]) -> tuple[Path, Any]:
@@ -76,8 +80,8 @@ def _place(name: str, root: type[BaseModel]) -> tuple[Path, Any]:
                 raise _NoSuchKey(_suggestion(name, segments[:depth], kind, root))
             path.append(segment)
             kind = bare(kind.model_fields[segment].annotation)
-        elif get_origin(kind) is tuple and segment.isdecimal():
-            path.append(int(segment))
+        elif get_origin(kind) is tuple and (number := _number(segment)) is not None:
+            path.append(number)
             kind = bare(get_args(kind)[0])
         elif get_origin(kind) is dict:
             path.append(segment)

@@ -26,7 +26,7 @@ class Problem:
 
     def __str__(self) -> str:
         end = "" if self.fix.endswith("?") else "."
-        return f"{self.key}: {self.what}. {self.fix[:1].upper()}{self.fix[1:]}{end}"
+        return redact(f"{self.key}: {self.what}. {self.fix[:1].upper()}{self.fix[1:]}{end}")
 
 
 class SettingsInvalid(Exception):
@@ -137,6 +137,8 @@ def _shown(value: Any, *, is_secret: bool) -> str:
         return "a string" if is_secret else redact(repr(value))[:80]
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, int) and value.bit_length() > 64:
+        return "a number of more than 64 bits"  # Python writes out no more than some thousand digits
     if isinstance(value, int | float):
         return "a number" if is_secret else str(value)
     names = {dict: "a table", list: "a list", type(None): "nothing"}

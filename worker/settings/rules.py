@@ -60,6 +60,12 @@ def _request_source(bus: ServiceBusSettings, sound: Sound) -> Iterator[Problem]:
                     key=f"servicebus.{key}", what="is set without request_topic", fix="set request_topic, or remove it"
                 )
         return
+    if bus.request_sessions and bus.retry_queue is not None and sound("servicebus.retry_queue"):
+        yield Problem(
+            key="servicebus.retry_queue",
+            what="with request_sessions a request is tried again in its session, and no copy of it is made",
+            fix="remove it, or set request_sessions = false",
+        )
     if "request_queue" in bus.model_fields_set:
         yield Problem(
             key="servicebus.request_topic",
@@ -96,8 +102,11 @@ def _worker(settings: Settings, sound: Sound) -> Iterator[Problem]:
             what=f"expected less than worker.grace_s ({worker.grace_s:g}), got {worker.drain_s:g}",
             fix="lower drain_s, or raise grace_s together with the platform's termination grace",
         )
-    needs_queue = bus.request_topic is not None and bus.retry_queue is None and len(worker.redelivery_s) > 0
-    if needs_queue and sound("worker.redelivery_s", "servicebus.retry_queue", "servicebus.request_topic"):
+    makes_copies = len(worker.redelivery_s) > 0 and not bus.request_sessions
+    needs_queue = bus.request_topic is not None and bus.retry_queue is None and makes_copies
+    if needs_queue and sound(
+        "worker.redelivery_s", "servicebus.retry_queue", "servicebus.request_topic", "servicebus.request_sessions"
+    ):
         yield Problem(
             key="servicebus.retry_queue",
             what="copies for later never go to a topic, and there is no queue for them",

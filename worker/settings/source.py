@@ -57,7 +57,9 @@ def _file(path: FilePath) -> tuple[dict[str, Any], list[Problem]]:
         what, fix = f"can't be read: {failed.strerror}", "check the path and the rights of its folder"
     except UnicodeDecodeError as broken:
         what, fix = f"expected UTF-8, found another encoding at byte {broken.start}", "save the file as UTF-8"
-    except tomllib.TOMLDecodeError as broken:
+    except RecursionError:
+        what, fix = "isn't TOML that can be read: nested too deeply", "take out tables or lists inside each other"
+    except ValueError as broken:  # tomllib's own error, and Python's for a number of thousands of digits
         what, fix = f"isn't TOML: {broken}", "correct that line"
     return {}, [Problem(key=str(path), what=what, fix=fix)]
 
@@ -122,4 +124,6 @@ def _mounted(path: FilePath) -> tuple[str, str | None]:
         return "", f"{path} can't be read: {failed.strerror}"
     except UnicodeDecodeError as broken:
         return "", f"{path} isn't UTF-8 at byte {broken.start}"
+    except ValueError:  # a null character in it
+        return "", f"{str(path)!r} is no file's name"
     return text, None if text else f"{path} is empty"

@@ -33,7 +33,7 @@ scalars = st.one_of(
     st.floats(width=32, allow_nan=False).map(types.Float),
     st.text(max_size=300),
     symbols,
-    st.characters().map(types.Char),
+    st.characters(codec="utf-8").map(types.Char),
     st.binary(max_size=300),
     st.uuids(),
     st.binary(min_size=4, max_size=4).map(types.Decimal32),

@@ -6,7 +6,7 @@ digit (Decimal), because a Money may hold more of them than a float.
 
 import json
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -33,7 +33,7 @@ def read_context(body: bytes) -> RemoteExecutionContext:
     """Raises ContextBroken."""
     text, _ = document_text(body)
     try:
-        document = json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
+        document = json.loads(text, parse_float=_decimal, parse_constant=_refuse_constant)
     except RecursionError:
         raise ContextBroken("nested too deeply") from None
     except UnicodeDecodeError as broken:
@@ -41,6 +41,13 @@ def read_context(body: bytes) -> RemoteExecutionContext:
     except ValueError as broken:
         raise ContextBroken(f"not JSON: {broken}") from None
     return _context(document, "", MAX_PARENTS)
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"{text:.40} is beyond every decimal number") from None
 
 
 def _refuse_constant(name: str) -> None:

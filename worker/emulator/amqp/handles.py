@@ -25,7 +25,10 @@ class Handles:
 
     def ask_for(self, name: str, *, role: bool) -> Link:
         """A link that this end wants."""
-        link = self._asked_for[name, role] = self._new(name, role=role)
+        handle = self._free_handle()
+        if handle > self.peer_handle_max:
+            raise LocalProtocolError(f"all {handle} handles that the peer allows are in use")
+        link = self._asked_for[name, role] = self._new(name, role=role, handle=handle)
         return link
 
     def admit(self, attach: Attach) -> Link:
@@ -35,14 +38,21 @@ class Handles:
         if attach.handle > self.handle_max:
             raise RemoteProtocolError(errors.FRAMING_ERROR, f"handles go up to {self.handle_max}")
         role = not attach.role
-        link = self._asked_for.pop((attach.name, role), None) or self._new(attach.name, role=role)
+        link = self._asked_for.pop((attach.name, role), None)
+        if link is None:
+            handle = self._free_handle()
+            if handle > self.peer_handle_max:
+                raise RemoteProtocolError(
+                    errors.RESOURCE_LIMIT_EXCEEDED, f"all {handle} handles that the peer allows are in use"
+                )
+            link = self._new(attach.name, role=role, handle=handle)
         self._by_peer_handle[attach.handle] = link
         return link
 
-    def _new(self, name: str, *, role: bool) -> Link:
-        handle = next(free for free in count() if free not in self._by_handle)
-        if handle > self.peer_handle_max:
-            raise LocalProtocolError(f"all {handle} handles that the peer allows are in use")
+    def _free_handle(self) -> int:
+        return next(free for free in count() if free not in self._by_handle)
+
+    def _new(self, name: str, *, role: bool, handle: int) -> Link:
         link = self._by_handle[handle] = Link(name, channel=self._channel, handle=handle, role=role)
         return link
 

@@ -92,7 +92,7 @@ class IncomingDelivery:
         if limit_bytes and self.size_bytes > limit_bytes:
             self.is_too_large = True
             self._parts.clear()
-        else:
+        elif payload:  # any number of empty transfers costs nothing
             self._parts.append(payload)
 
     @property

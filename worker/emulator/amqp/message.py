@@ -30,8 +30,10 @@ MESSAGE_ANNOTATIONS: Final = 0x72
 PROPERTIES: Final = 0x73
 APPLICATION_PROPERTIES: Final = 0x74
 DATA: Final = 0x75
+AMQP_SEQUENCE: Final = 0x76
 AMQP_VALUE: Final = 0x77
 FOOTER: Final = 0x78
+_REPEATABLE: Final = frozenset({DATA, AMQP_SEQUENCE})
 
 
 class Header(NamedTuple):
@@ -93,7 +95,7 @@ _SYMBOLIC: Final = {
     "amqp:properties:list": PROPERTIES,
     "amqp:application-properties:map": APPLICATION_PROPERTIES,
     "amqp:data:binary": DATA,
-    "amqp:amqp-sequence:list": 0x76,
+    "amqp:amqp-sequence:list": AMQP_SEQUENCE,
     "amqp:amqp-value:*": AMQP_VALUE,
     "amqp:footer:map": FOOTER,
 }
@@ -110,12 +112,15 @@ class Span(NamedTuple):
 
 def spans(message: bytes) -> Iterator[Span]:
     """Sections in the order they stand. Raises DecodeError."""
-    position = 0
+    position, before = 0, 0
     try:
         while position < len(message):
             code, value = read_descriptor(message, position, _SYMBOLIC)
             if code is None or not HEADER <= code <= FOOTER:
                 raise DecodeError("a message's section was expected")
+            if code < before or (code == before and code not in _REPEATABLE):
+                raise DecodeError(f"section 0x{code:02x} came behind 0x{before:02x}")
+            before = code
             end = skip(message, value)
             yield Span(code, position, value, end)
             position = end

@@ -75,13 +75,21 @@ class _Parser:
             case "text":
                 return Literal(value=text[1:-1].replace("''", "'"))
             case "number":
-                return Literal(value=int(text) if text.lstrip("+-").isdigit() else float(text))
+                return Literal(value=self._number(text))
             case "word" if text.lower() in ("true", "false"):
                 return Literal(value=text.lower() == "true")
             case "word" if text.lower() not in _RESERVED:
                 return self._property(text)
             case _:
                 raise self._refusal(text)
+
+    def _number(self, text: str) -> int | float:
+        if not text.lstrip("+-").isdecimal():
+            return float(text)
+        try:
+            return int(text)
+        except ValueError:  # more digits than Python reads
+            raise self._refusal(text) from None
 
     def _property(self, text: str) -> Property:
         scope, _, name = text.rpartition(".")

@@ -27,10 +27,20 @@ class Address:
 
 def parse_address(text: str) -> Address:
     """`queue`, `amqps://host/topic/Subscriptions/name/$DeadLetterQueue`, `queue/$management`, `$cbs`."""
-    path = (unquote(urlsplit(text).path) if "://" in text else text).strip("/")
+    path = _path(text).strip("/")
     if path.casefold() == Node.CBS.value:
         return Address(node=Node.CBS, entity="")
     entity, _, last = path.rpartition("/")
     if last.casefold() == Node.MANAGEMENT.value:
         return Address(node=Node.MANAGEMENT, entity=entity)
     return Address(node=Node.ENTITY, entity=path)
+
+
+def _path(text: str) -> str:
+    """What is no URL, though it looks like one, is an entity's name, which none has."""
+    if "://" not in text:
+        return text
+    try:
+        return unquote(urlsplit(text).path)
+    except ValueError:  # such as an unclosed [ of an IPv6 host
+        return text

@@ -147,12 +147,12 @@ _ANY_TIME_MS: Final = 253_402_300_799_000
 
 def _list_sessions(floor: Floor, entity: str, fields: Fields) -> Map | None:
     updated_ms = fields.integer("last-updated-time", default=_ANY_TIME_MS)
-    skip = fields.integer("skip", default=0)
+    skip = fields.count("skip", default=0)
     found = floor.broker.list_sessions(
         entity,
         updated_after=None if updated_ms >= _ANY_TIME_MS else updated_ms / 1000,
         skip=skip,
-        top=fields.integer("top", default=100),
+        top=fields.count("top", default=100),
         now=floor.now(),
     )
     if not found:

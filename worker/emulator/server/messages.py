@@ -11,6 +11,7 @@ from typing import Final, cast
 from uuid import uuid4
 
 from worker.emulator.amqp.encode import described, encode, encode_long, encode_map_entries, encode_timestamp
+from worker.emulator.amqp.errors import DecodeError
 from worker.emulator.amqp.message import (
     APPLICATION_PROPERTIES,
     MESSAGE_ANNOTATIONS,
@@ -111,8 +112,7 @@ class ApplicationProperties(Mapping[str, PropertyValue]):
 
     def _decoded(self) -> dict[str, PropertyValue]:
         if self._entries is None:
-            entries = read_value(self._bare, APPLICATION_PROPERTIES)
-            self._entries = cast("dict[str, PropertyValue]", entries) if isinstance(entries, dict) else {}
+            self._entries = cast("dict[str, PropertyValue]", _application_properties(self._bare))
             self._bare = b""
         return self._entries
 
@@ -182,6 +182,14 @@ def timestamp(seconds: float) -> Timestamp:
 
 
 def _with_properties(bare: bytes, added: Mapping[str, PropertyValue]) -> bytes:
-    own = read_value(bare, APPLICATION_PROPERTIES)
-    merged = (own if isinstance(own, dict) else {}) | dict(added)
+    merged = _application_properties(bare) | dict(added)
     return replace_section(bare, APPLICATION_PROPERTIES, encode_section(APPLICATION_PROPERTIES, merged))
+
+
+def _application_properties(bare: bytes) -> Map:
+    """Nobody looked into them when the message was taken; what can't be read then counts as none."""
+    try:
+        entries = read_value(bare, APPLICATION_PROPERTIES)
+    except DecodeError:
+        return {}
+    return entries if isinstance(entries, dict) else {}

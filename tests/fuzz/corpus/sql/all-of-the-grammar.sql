@@ -1,0 +1,1 @@
+user.colour = 'O''Neil' AND sys.Label <> 'x' and n != -1.5e+3 AND a IS NOT NULL AND b is null AND TRUE = false

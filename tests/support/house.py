@@ -1,20 +1,23 @@
 """The whole house over real sockets: broker, flow and identity stand-ins, worker, raw senders and receivers."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from azure.servicebus import ServiceBusMessage, ServiceBusReceivedMessage
+from azure.servicebus import ServiceBusMessage, ServiceBusReceivedMessage, TransportType
 from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
+from flow.certificates import ThrowAwayAuthority
 
 from worker.app import Stop, assembled, drained
 from worker.bridge.observed import Observed
 from worker.bridge.pump import Pump
 from worker.emulator.broker import BrokeredMessage, QueueProperties, Topology
-from worker.emulator.server import EmbeddedBroker
+from worker.emulator.server import Auth, EmbeddedBroker
+from worker.emulator.server.embedded import ANYONE
 from worker.emulator.standins import FlowStandIn, IdentityStandIn, Recorded
 from worker.settings import Settings, load
 
@@ -135,23 +138,53 @@ def load_document(document: Mapping[str, Any]) -> Settings:
 
 
 @asynccontextmanager
-async def open_house(*, lock_s: float = 60.0, duplicate_window_s: float | None = 600.0) -> AsyncIterator[House]:
+async def open_house(
+    *,
+    lock_s: float = 60.0,
+    duplicate_window_s: float | None = 600.0,
+    request_sessions: bool = False,
+    auth: Auth = ANYONE,
+    authority: ThrowAwayAuthority | None = None,
+) -> AsyncIterator[House]:
+    """With an authority all connections to the broker are TLS, and whoever trusts its `pem` may make one."""
     topology = Topology(
         queues=(
             QueueProperties(
-                name=REQUESTS, lock_s=lock_s, dead_letters_on_expiry=True, duplicate_window_s=duplicate_window_s
+                name=REQUESTS,
+                lock_s=lock_s,
+                dead_letters_on_expiry=True,
+                requires_session=request_sessions,
+                duplicate_window_s=duplicate_window_s,
             ),
             QueueProperties(name=REPLIES, requires_session=True, duplicate_window_s=duplicate_window_s),
         )
     )
-    async with EmbeddedBroker(topology) as broker, FlowStandIn() as flow, IdentityStandIn() as identity:
+    tls = None if authority is None else authority.server_context("127.0.0.1", "localhost")
+    async with (
+        EmbeddedBroker(topology, auth=auth, tls=tls) as broker,
+        FlowStandIn() as flow,
+        IdentityStandIn() as identity,
+    ):
         flow.script("flow")
-        async with ServiceBusClient.from_connection_string(broker.connection_string) as client:
+        async with ServiceBusClient.from_connection_string(
+            broker.connection_string, **_own_way(broker, authority)
+        ) as client:
             house = House(
                 broker=broker, flow=flow, identity=identity, client=client, sender=client.get_queue_sender(REQUESTS)
             )
             yield house
             await asyncio.gather(*house.closing, house.sender.close())
+
+
+def _own_way(broker: EmbeddedBroker, authority: ThrowAwayAuthority | None) -> dict[str, Any]:
+    """Of the house's client, which is no part of what is tested: the SDK hears a port beside TLS only here."""
+    if authority is None:
+        return {}
+    return {
+        "ssl_context": ssl.create_default_context(cafile=authority.pem),
+        "custom_endpoint_address": f"sb://127.0.0.1:{broker.port}",
+        "transport_type": TransportType.Amqp,
+    }
 
 
 def property_of(message: ServiceBusReceivedMessage, name: str) -> Any:

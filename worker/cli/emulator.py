@@ -10,13 +10,15 @@ from worker.cli.failure import CommandFailed
 from worker.cli.options import in_loop, until_stopped
 
 if TYPE_CHECKING:
+    import ssl
+
     from worker.emulator.broker import QueueProperties, Topology
 
 DUPLICATE_WINDOW_S: Final = 600.0
 DEFAULT_QUEUES: Final = ("flow-requests", "flow-replies:session")
 
 
-def emulator(
+def emulator(  # noqa: PLR0917 - typer's signature
     port: Annotated[int, typer.Option(metavar="P", min=0, max=65_535, help="0 takes any free one.")] = 5672,
     host: Annotated[str, typer.Option(metavar="HOST", help="The address to listen on.")] = "127.0.0.1",
     queue: Annotated[
@@ -30,16 +32,23 @@ def emulator(
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Queues, topics, subscriptions and rules in TOML.")
     ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Speak TLS with this certificate, and its chain, in PEM.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="The certificate's key, in PEM.")] = None,
 ) -> None:
     """Run the embedded Service Bus broker until SIGTERM or Ctrl-C; the first line on stdout is its connection string.
 
-    It keeps everything in memory, checks no key and speaks no TLS: for development and tests, not for production.
+    It keeps everything in memory and checks no key: for development and tests, not for production. AMQP and AMQP in
+    web sockets come on the same port. With --tls-cert and --tls-key both speak TLS; clients find a private authority's
+    certificate where the environment variable SSL_CERT_FILE says.
 
     \b
     Examples:
       flowbridge emulator
       flowbridge emulator --port 0 --queue orders --queue order-replies:session
       flowbridge emulator --config entities.toml
+      flowbridge emulator --tls-cert server.pem --tls-key server.key
 
     \b
     A file of entities (all keys but the names have defaults):
@@ -58,7 +67,18 @@ def emulator(
       rules = [{ name = "emea", sql = "region = 'emea'" },
                { name = "credit", correlation = { subject = "credit", properties = { tier = "gold" } } }]
     """  # noqa: D301 - click keeps the lines of a paragraph after \b
-    in_loop(_serve(_topology(queue or [], config), host=host, port=port))
+    tls = _tls(tls_cert, tls_key)
+    in_loop(_serve(_topology(queue or [], config), host=host, port=port, tls=tls))
+
+
+def _tls(certificate: Path | None, key: Path | None) -> "ssl.SSLContext | None":
+    from worker.cli.emulator_tls import server_context
+
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise typer.BadParameter("expected both --tls-cert and --tls-key, got one", param_hint="--tls-cert")
+    return server_context(certificate, key)
 
 
 def _topology(names: list[str], config: Path | None) -> "Topology":
@@ -86,12 +106,12 @@ def _queue(text: str) -> "QueueProperties":
     )
 
 
-async def _serve(topology: "Topology", *, host: str, port: int) -> None:
+async def _serve(topology: "Topology", *, host: str, port: int, tls: "ssl.SSLContext | None") -> None:
     from worker.emulator.broker import InvalidTopologyError
     from worker.emulator.server import EmbeddedBroker
 
     try:
-        broker = EmbeddedBroker(topology, host=host, port=port, keeps_history=False)
+        broker = EmbeddedBroker(topology, host=host, port=port, tls=tls, keeps_history=False)
     except InvalidTopologyError as wrong:
         raise CommandFailed(f"The entities can't be made: {wrong}.") from None
     async with contextlib.AsyncExitStack() as running:

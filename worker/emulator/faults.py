@@ -1,12 +1,12 @@
 """Faults on request: what a test wants to go wrong, from now on or right away.
 
 A planned fault waits for its occasion (an attach, a send, a settlement) and is used up after `times`; None is for ever.
-An entity's name is its path, letter case aside.
+An entity's name is its path, letter case aside. `key_name`: only what clients do who signed with this access key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Protocol
@@ -38,6 +38,9 @@ class Listener(Protocol):
 class Holdings(Protocol):
     """Messages that the broker has."""
 
+    @property
+    def actor(self) -> str | None: ...
+    def key_name_of(self, connection: object) -> str | None: ...
     def messages(self, entity: str) -> Collection[BrokeredMessage]: ...
     def settle(self, entity: str, lock_token: UUID, settlement: Settlement) -> None: ...
     def act_on_effects(self) -> None: ...
@@ -52,6 +55,7 @@ class Occasion(Enum):
     DISPOSITION_DROPPED = auto()
     DISPOSITION_DELAYED = auto()
     ANSWER_DROPPED = auto()
+    CUT_AFTER_RENEWAL = auto()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,6 +63,7 @@ class _Planned:
     occasion: Occasion
     entity: str
     times_left: int | None
+    key_name: str | None
     error: Error | None = None
     delay_s: float = 0.0
 
@@ -69,19 +74,21 @@ class Faults:
         self._listener = listener
         self._holdings = holdings
         self._planned: list[_Planned] = []
+        self.listeners: list[Callable[[Occasion, str, str | None], None]] = []
+        """Told of every occasion, its entity and the client's key name; what one plans then, counts already."""
 
     # right away
 
-    def cut_connections(self, *, entity: str | None = None, resets: bool = True) -> int:
+    def cut_connections(self, *, entity: str | None = None, key_name: str | None = None, resets: bool = True) -> int:
         """By RST, or by FIN; all, or those with a link on the entity. Answers with how many."""
-        hit = self._connections_on(entity)
+        hit = self._connections_on(entity, key_name)
         for connection in hit:
             connection.cut(resets=resets)
         return len(hit)
 
-    def silence_connections(self, *, entity: str | None = None) -> int:
+    def silence_connections(self, *, entity: str | None = None, key_name: str | None = None) -> int:
         """Nothing is read or written any more, while TCP stays open. New connections are not silent."""
-        hit = self._connections_on(entity)
+        hit = self._connections_on(entity, key_name)
         for connection in hit:
             connection.fall_silent()
         return len(hit)
@@ -98,10 +105,17 @@ class Faults:
         """On the same port as before."""
         await self._listener.listen()
 
-    def detach_links(self, entity: str, *, condition: str = DETACH_FORCED, description: str = "on request") -> int:
+    def detach_links(
+        self,
+        entity: str,
+        *,
+        condition: str = DETACH_FORCED,
+        description: str = "on request",
+        key_name: str | None = None,
+    ) -> int:
         """Answers with how many links there were."""
         error = Error(condition, description)
-        return sum(connection.detach_links_on(entity, error) for connection in self._connections_on(entity))
+        return sum(connection.detach_links_on(entity, error) for connection in self._connections_on(entity, key_name))
 
     def lose_locks(self, entity: str, *, message_id: str | None = None) -> int:
         """As if they had expired: the messages come again, and settling the lost delivery fails. Answers with how many.
@@ -124,8 +138,13 @@ class Faults:
         self._holdings.act_on_effects()
         return lost
 
-    def _connections_on(self, entity: str | None) -> list[LiveConnection]:
-        return [each for each in self._connections if entity is None or each.has_link_on(entity)]
+    def _connections_on(self, entity: str | None, key_name: str | None = None) -> list[LiveConnection]:
+        return [
+            each
+            for each in self._connections
+            if (entity is None or each.has_link_on(entity))
+            and (key_name is None or self._holdings.key_name_of(each) == key_name)
+        ]
 
     # planned
 
@@ -136,8 +155,9 @@ class Faults:
         condition: str = SERVER_BUSY,
         description: str = "on request",
         times: int | None = None,
+        key_name: str | None = None,
     ) -> None:
-        self._plan(Occasion.ATTACH, entity, times, error=Error(condition, description))
+        self._plan(Occasion.ATTACH, entity, times, key_name=key_name, error=Error(condition, description))
 
     def refuse_sends(
         self,
@@ -146,30 +166,37 @@ class Faults:
         condition: str = SERVER_BUSY,
         description: str = "on request",
         times: int | None = None,
+        key_name: str | None = None,
     ) -> None:
-        self._plan(Occasion.SEND, entity, times, error=Error(condition, description))
+        self._plan(Occasion.SEND, entity, times, key_name=key_name, error=Error(condition, description))
 
     def refuse_tokens(self, *, times: int | None = None) -> None:
         self._plan(Occasion.TOKEN, "", times)
 
-    def cut_after_sends(self, entity: str, *, times: int | None = None) -> None:
+    def cut_after_sends(self, entity: str, *, times: int | None = None, key_name: str | None = None) -> None:
         """Messages are taken, but their sender's connection is cut before it hears so."""
-        self._plan(Occasion.CUT_AFTER_SEND, entity, times)
+        self._plan(Occasion.CUT_AFTER_SEND, entity, times, key_name=key_name)
 
-    def cut_after_dispositions(self, entity: str, *, times: int | None = None) -> None:
+    def cut_after_dispositions(self, entity: str, *, times: int | None = None, key_name: str | None = None) -> None:
         """Settlements are done, but the client's connection is cut before it hears so."""
-        self._plan(Occasion.CUT_AFTER_DISPOSITION, entity, times)
+        self._plan(Occasion.CUT_AFTER_DISPOSITION, entity, times, key_name=key_name)
 
-    def drop_dispositions(self, entity: str, *, times: int | None = None) -> None:
+    def drop_dispositions(self, entity: str, *, times: int | None = None, key_name: str | None = None) -> None:
         """The client's settlement is lost on its way: neither done nor answered."""
-        self._plan(Occasion.DISPOSITION_DROPPED, entity, times)
+        self._plan(Occasion.DISPOSITION_DROPPED, entity, times, key_name=key_name)
 
-    def drop_answers(self, entity: str, *, times: int | None = None) -> None:
+    def drop_answers(self, entity: str, *, times: int | None = None, key_name: str | None = None) -> None:
         """The client's settlement is done, but it never hears so."""
-        self._plan(Occasion.ANSWER_DROPPED, entity, times)
+        self._plan(Occasion.ANSWER_DROPPED, entity, times, key_name=key_name)
 
-    def delay_dispositions(self, entity: str, *, delay_s: float, times: int | None = None) -> None:
-        self._plan(Occasion.DISPOSITION_DELAYED, entity, times, delay_s=delay_s)
+    def delay_dispositions(
+        self, entity: str, *, delay_s: float, times: int | None = None, key_name: str | None = None
+    ) -> None:
+        self._plan(Occasion.DISPOSITION_DELAYED, entity, times, key_name=key_name, delay_s=delay_s)
+
+    def cut_after_renewals(self, entity: str, *, times: int | None = None, key_name: str | None = None) -> None:
+        """Locks are renewed, but the client's connection is cut before it hears so."""
+        self._plan(Occasion.CUT_AFTER_RENEWAL, entity, times, key_name=key_name)
 
     def clear(self) -> None:
         """Forget what is planned."""
@@ -181,11 +208,19 @@ class Faults:
         entity: str,
         times: int | None,
         *,
+        key_name: str | None = None,
         error: Error | None = None,
         delay_s: float = 0.0,
     ) -> None:
         self._planned.append(
-            _Planned(occasion=occasion, entity=entity.casefold(), times_left=times, error=error, delay_s=delay_s)
+            _Planned(
+                occasion=occasion,
+                entity=entity.casefold(),
+                times_left=times,
+                key_name=key_name,
+                error=error,
+                delay_s=delay_s,
+            )
         )
 
     # asked by the server on each occasion
@@ -213,16 +248,22 @@ class Faults:
     def drops_answer(self, entity: str) -> bool:
         return self._due(Occasion.ANSWER_DROPPED, entity) is not None
 
+    def cuts_after_renewal(self, entity: str) -> bool:
+        return self._due(Occasion.CUT_AFTER_RENEWAL, entity) is not None
+
     def disposition_delay_s(self, entity: str) -> float:
         planned = self._due(Occasion.DISPOSITION_DELAYED, entity)
         return planned.delay_s if planned is not None else 0.0
 
     def _due(self, occasion: Occasion, entity: str) -> _Planned | None:
+        for listener in self.listeners:
+            listener(occasion, entity, self._holdings.actor)
         if not self._planned:
             return None
         folded = entity.casefold()
         for planned in self._planned:
-            if planned.occasion is occasion and planned.entity == folded:
+            is_meant = planned.key_name in {None, self._holdings.actor}
+            if planned.occasion is occasion and planned.entity == folded and is_meant:
                 if planned.times_left is not None:
                     planned.times_left -= 1
                     if planned.times_left == 0:

@@ -71,7 +71,7 @@ async def test_transactions_are_refused(client: RawClient) -> None:
     assert refused.error.condition == "amqp:not-implemented"
 
 
-@pytest.mark.parametrize("noise", [b"GET / HTTP/1.1\r\n\r\n", SASL_HEADER + b"\xff" * 20, AMQP_HEADER + b"\0" * 64])
+@pytest.mark.parametrize("noise", [b"AMQQ\0\1\0\0", SASL_HEADER + b"\xff" * 20, AMQP_HEADER + b"\0" * 64])
 async def test_noise_ends_its_own_connection_only(client: RawClient, broker: EmbeddedBroker, noise: bytes) -> None:
     async with unconnected(broker.port) as noisy:
         noisy.transport.write(noise)

@@ -47,6 +47,16 @@ def check_token(auth: Auth, *, token: str, audience: str, now: float) -> float:
     raise TokenRefusedError("only shared access signatures are accepted here, no bearer tokens")
 
 
+def key_name_of(token: str) -> str | None:
+    """Of a shared access signature, whether it holds or not: who says to have made it."""
+    if not token.startswith(_SAS_OPENING):
+        return None
+    try:
+        return _fields(token)["skn"]
+    except TokenRefusedError:
+        return None
+
+
 def _check_sas(key: SasKey, token: str, audience: str, now: float) -> float:
     fields = _fields(token)
     expected = hmac.new(key.key.encode(), f"{fields['sr']}\n{fields['se']}".encode(), sha256).digest()
@@ -84,6 +94,8 @@ class Admission:
 
     def __init__(self, auth: Auth) -> None:
         self._auth = auth
+        self.key_name: str | None = None
+        """Of the last token that was taken, where it was signed with a shared access key."""
         self._is_admitted = isinstance(auth, AnyToken)
         self._until_by_path: dict[str, float] = {}
 
@@ -99,6 +111,7 @@ class Admission:
         """Raises TokenRefusedError."""
         until = check_token(self._auth, token=token, audience=audience, now=now)
         self._until_by_path[_path(audience)] = until
+        self.key_name = key_name_of(token) or self.key_name
 
     def allows(self, resource: str, now: float) -> bool:
         path = resource.casefold()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import ssl
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
@@ -13,6 +14,7 @@ from worker.emulator.server.auth import AnyToken, Auth, SasKey
 from worker.emulator.server.facts import Facts
 from worker.emulator.server.floor import Floor
 from worker.emulator.server.listener import Listener
+from worker.emulator.server.web_sockets import WebSockets
 from worker.emulator.server.wire import TcpWire
 
 ANYONE: Final = AnyToken()
@@ -23,7 +25,8 @@ _ANY_KEY: Final = SasKey(name="RootManageSharedAccessKey", key="any-key-will-do"
 class EmbeddedBroker:
     """`async with EmbeddedBroker(topology) as broker:` listens until the end of the block.
 
-    `port` 0 takes a free one. `keeps_history` off for long runs: the history grows with every message.
+    AMQP and web sockets come on the same port, with `tls` both inside TLS. `port` 0 takes a free one.
+    `keeps_history` off for long runs: the history grows with every message.
     """
 
     def __init__(
@@ -33,18 +36,27 @@ class EmbeddedBroker:
         host: str = "127.0.0.1",
         port: int = 0,
         auth: Auth = ANYONE,
+        tls: ssl.SSLContext | None = None,
         keeps_history: bool = True,
     ) -> None:
         """Raises InvalidTopologyError."""
         self._auth = auth
         self._wires: set[TcpWire] = set()
         self._floor = Floor(Broker(topology, lock_token_salt=secrets.randbits(64)), keeps_history=keeps_history)
-        self._listener = Listener(host, port, self._wire)
+        self._listener = Listener(host, port, self._wire, tls=tls)
+        self._has_tls = tls is not None
+        self._web_sockets = WebSockets()
         self.faults = Faults(self._wires, self._listener, self._floor)
         self.facts = Facts(self._floor, self._wires)
 
     def _wire(self) -> TcpWire:
-        return TcpWire(floor=self._floor, faults=self.faults, auth=self._auth, wires=self._wires)
+        return TcpWire(
+            floor=self._floor,
+            faults=self.faults,
+            auth=self._auth,
+            wires=self._wires,
+            new_http=self._web_sockets.new_connection,
+        )
 
     @property
     def port(self) -> int:
@@ -56,7 +68,7 @@ class EmbeddedBroker:
         key = self._auth if isinstance(self._auth, SasKey) else _ANY_KEY
         return (
             f"Endpoint=sb://{self._listener.host}:{self.port};SharedAccessKeyName={key.name};"
-            f"SharedAccessKey={key.key};UseDevelopmentEmulator=true;"
+            f"SharedAccessKey={key.key};{'' if self._has_tls else 'UseDevelopmentEmulator=true;'}"
         )
 
     async def until(self, is_so: Callable[[Facts], bool], *, timeout_s: float = 10.0) -> None:
@@ -73,4 +85,5 @@ class EmbeddedBroker:
         self._listener.stop_listening()
         self.faults.cut_connections(resets=False)
         await self.until(lambda facts: facts.connections == 0)
+        await self._web_sockets.close()
         self._floor.close()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 
 from worker.emulator.broker import BrokeredMessage, MessageCounts
 from worker.emulator.server.floor import Floor
@@ -32,6 +33,24 @@ class Facts:
         """Grows while it is looked at."""
         return self._floor.history.records
 
+    def forget_history(self) -> None:
+        """What was recorded so far, so that a long run stays small."""
+        self._floor.history.forget()
+
+    def connections_by(self, key_name: str, *, entity: str | None = None) -> int:
+        """Of clients that signed their token with the shared access key of this name; those with a link on `entity`."""
+        mine = [wire for wire in self._wires if self._floor.key_name_of(wire) == key_name]
+        return sum(entity is None or wire.has_link_on(entity) for wire in mine)
+
+    @contextmanager
+    def watched(self, look: Callable[[], None]) -> Iterator[None]:
+        """`look` is called after everything that happens at the broker, before any client hears of it."""
+        self._floor.watchers.append(look)
+        try:
+            yield
+        finally:
+            self._floor.watchers.remove(look)
+
     def counts(self, entity: str) -> MessageCounts:
         """Raises EntityNotFoundError."""
         return self._floor.broker.counts(entity)
@@ -53,10 +72,7 @@ class Facts:
             except Exception as error:  # noqa: BLE001 - the caller's own, and handed to it
                 seen.set_exception(error)
 
-        self._floor.watchers.append(look)
-        try:
+        with self.watched(look):
             self._floor.tell_time()
             async with asyncio.timeout(timeout_s):
                 await seen
-        finally:
-            self._floor.watchers.remove(look)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol, assert_never
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from worker.emulator.broker import (
     Broker,
@@ -40,10 +41,20 @@ class Floor:
         self.broker = broker
         self.history = History(is_kept=keeps_history)
         self.consumers: dict[ConsumerId, Consumer] = {}
+        self.key_names: WeakKeyDictionary[object, str | None] = WeakKeyDictionary()
+        """By connection: the shared access key that its last token was signed with."""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
         self.watchers: list[Callable[[], None]] = []
         """Called after everything that may have changed a fact."""
+
+    @property
+    def actor(self) -> str | None:
+        """The key's name of the client that is being heard."""
+        return self.history.actor
+
+    def key_name_of(self, connection: object) -> str | None:
+        return self.key_names.get(connection)
 
     def now(self) -> float:
         return time.time()

@@ -1,4 +1,4 @@
-"""What went in and out of the broker, in order: a list that only grows."""
+"""What went in and out of the broker, in order: a list that grows until it is forgotten."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ class Enqueued:
     message_id: str | None
     session_id: str | None
     scheduled_for: float | None
+    message: Message
+    """As it was sent; a duplicate, too, which the entity then drops."""
+    by: str | None
+    """The shared access key's name that its sender's connection came with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +31,8 @@ class Delivered:
     sequence_number: int
     delivery_count: int
     lock_token: UUID | None
+    by: str | None
+    """The shared access key's name that its receiver's connection came with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +57,17 @@ class History:
         self._is_kept = is_kept
         self._records: list[Record] = []
         self._message_ids: dict[UUID, str | None] = {}
+        self.actor: str | None = None
+        """The key's name of the client that is being heard, and whose messages are being recorded."""
 
     @property
     def records(self) -> Sequence[Record]:
         return self._records
+
+    def forget(self) -> None:
+        """All of it, so that a long run stays small."""
+        self._records.clear()
+        self._message_ids.clear()
 
     def enqueued(self, at: float, entity: str, messages: list[Message]) -> None:
         if self._is_kept:
@@ -65,11 +78,13 @@ class History:
                     message_id=message.message_id,
                     session_id=message.session_id,
                     scheduled_for=message.scheduled_for,
+                    message=message,
+                    by=self.actor,
                 )
                 for message in messages
             ]
 
-    def delivered(self, at: float, entity: str, delivered: BrokeredMessage) -> None:
+    def delivered(self, at: float, entity: str, delivered: BrokeredMessage, *, by: str | None = None) -> None:
         if not self._is_kept:
             return
         if delivered.lock_token is not None:
@@ -82,6 +97,7 @@ class History:
                 sequence_number=delivered.sequence_number,
                 delivery_count=delivered.delivery_count,
                 lock_token=delivered.lock_token,
+                by=by,
             )
         )
 

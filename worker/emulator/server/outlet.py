@@ -120,7 +120,7 @@ class EntityOutlet(SendingEnd):
         tag = next(self._tags).to_bytes(16, "big") if message.lock_token is None else message.lock_token.bytes_le
         self._asked_for -= 1
         self.session.send(self.link, encode_message(message), tag=tag, is_settled=is_settled)
-        self._floor.history.delivered(self._floor.now(), self.entity, message)
+        self._floor.history.delivered(self._floor.now(), self.entity, message, by=self._floor.key_name_of(self._wire))
         self._wire.flush_soon()
 
     # the client's wishes

@@ -31,6 +31,7 @@ from worker.emulator.server.requests import CBS_STATUS, MANAGEMENT_STATUS, Reque
 
 MECHANISMS: Final = ("MSSBCBS", "ANONYMOUS", "PLAIN")
 CONTAINER_ID: Final = "flowbridge-emulator"
+RENEW_LOCK: Final = "com.microsoft:renew-lock"
 
 
 class Peer:
@@ -45,6 +46,7 @@ class Peer:
         self.ends: dict[Link, LinkEnd] = {}
 
     def hear(self, event: events.Event) -> None:
+        self._floor.history.actor = self._admission.key_name
         match event:
             case events.DeliveryReceived():
                 self._receiving(event.link).on_delivery(event)
@@ -155,10 +157,15 @@ class Peer:
     def _put_token(self, request: Request) -> Answer:
         if self._faults.refuses_token():
             return REFUSED_ON_REQUEST
-        return put_token(self._admission, request, self._floor.now())
+        answer = put_token(self._admission, request, self._floor.now())
+        self._floor.key_names[self._wire] = self._admission.key_name
+        return answer
 
     def _manage(self, entity: str, request: Request) -> Answer:
-        return management.answer(self._floor, entity, request.properties.get("operation"), request.body)
+        answer = management.answer(self._floor, entity, request.properties.get("operation"), request.body)
+        if request.properties.get("operation") == RENEW_LOCK and self._faults.cuts_after_renewal(entity):
+            self._wire.cut(resets=True)
+        return answer
 
     # seen from outside
 

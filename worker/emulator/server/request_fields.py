@@ -26,6 +26,12 @@ class Fields:
             raise RequestError(f"{name} is an integer, not {type(value).__name__}")
         return int(value)
 
+    def count(self, name: str, *, default: int | None = None) -> int:
+        number = self.integer(name, default=default)
+        if number < 0:
+            raise RequestError(f"{name} is at least 0, not {number}")
+        return number
+
     def text(self, name: str) -> str:
         value = self._body.get(name)
         if not isinstance(value, str):

@@ -17,7 +17,12 @@ TOPOLOGY = Topology(
         QueueProperties(name="flow-replies", requires_session=True, duplicate_window_s=60.0),
         QueueProperties(name="flow-replies-briefly", requires_session=True, lock_s=1.0),
     ),
-    topics=(TopicProperties(name="flow-events", subscriptions=(SubscriptionProperties(name="bridge"),)),),
+    topics=(
+        TopicProperties(name="flow-events", subscriptions=(SubscriptionProperties(name="bridge"),)),
+        TopicProperties(
+            name="flow-events-ordered", subscriptions=(SubscriptionProperties(name="bridge", requires_session=True),)
+        ),
+    ),
 )
 
 

@@ -14,6 +14,7 @@ from worker.core.request import ReturnAddress
 from worker.core.settlement import Complete
 from worker.emulator.server import EmbeddedBroker
 from worker.requester import BusRefused, NoReply, Requester, RequesterStatistics
+from worker.servicebus import reply_session
 from worker.servicebus.connect import Bus, BusOptions, QueueSource
 from worker.servicebus.lanes import ReceiverLane
 from worker.servicebus.replies import ReplyOutbox
@@ -174,6 +175,33 @@ async def test_nobody_who_waits_is_lost_with_a_connection(
             await bridge.answer(request)
         assert [reply.body for reply in await asking] == [f"{number}".encode() for number in range(5)]
         assert requester.statistics.reconnects > 0
+
+
+async def test_a_session_whose_lock_was_lost_is_taken_again(
+    requesting: Callable[..., Requester], bridge: Bridge, broker: EmbeddedBroker
+) -> None:
+    async with requesting(session_id="mine") as requester:
+        asking = asyncio.ensure_future(requester.request(b"x"))
+        request = await bridge.take()
+        async with asyncio.timeout(10):
+            while not broker.faults.lose_session_lock(REPLIES, "mine"):  # noqa: ASYNC110 - it is still being accepted
+                await asyncio.sleep(0.01)
+        await has(requester, lambda statistics: statistics.reconnects > 0)
+        await bridge.answer(request)
+        assert (await asking).body == b"x"
+
+
+async def test_a_session_whose_peer_fell_silent_is_taken_again(
+    requesting: Callable[..., Requester], bridge: Bridge, broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reply_session, "ANSWER_S", 0.3)
+    async with requesting(session_id="mine", reply_queue=REPLIES_BRIEFLY) as requester:
+        asking = asyncio.ensure_future(requester.request(b"x"))
+        request = await bridge.take()
+        broker.faults.silence_connections(entity=REPLIES_BRIEFLY)
+        await has(requester, lambda statistics: statistics.reconnects > 0)
+        await bridge.answer(request)  # through a sender that fell silent, too
+        assert (await asking).body == b"x"
 
 
 async def test_a_session_that_somebody_still_holds_is_waited_for(

@@ -1,6 +1,7 @@
 import pytest
 
 from worker.core.failures import Misconfigured
+from worker.flow.token import Credential, IdentitySpec
 from worker.servicebus.connect import Bus, BusOptions
 
 LOCAL = "Endpoint=sb://127.0.0.1:5672;SharedAccessKeyName=k;SharedAccessKey=s3cret;UseDevelopmentEmulator=true;"
@@ -9,6 +10,11 @@ LOCAL = "Endpoint=sb://127.0.0.1:5672;SharedAccessKeyName=k;SharedAccessKey=s3cr
 async def test_a_local_connection_string_keeps_its_port() -> None:
     async with Bus(BusOptions(connection_string=LOCAL)) as bus:
         assert bus.namespace == "127.0.0.1:5672"
+
+
+async def test_a_namespace_may_name_a_port_which_is_no_part_of_it() -> None:
+    async with Bus(BusOptions(namespace="localhost:5671", credential=Credential(IdentitySpec(kind="static")))) as bus:
+        assert bus.namespace == "localhost"
 
 
 async def test_a_namespace_needs_a_credential() -> None:

@@ -10,7 +10,7 @@ from azure.servicebus.exceptions import (
 )
 
 from worker.core.failures import BusUnreachable, Misconfigured
-from worker.servicebus.failures import explain
+from worker.servicebus.failures import ReceiverGone, Unreadable, explain
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,19 @@ def test_what_somebody_must_change_comes_with_what_to_do(error: Exception, advic
 )
 def test_anything_else_is_passing(error: Exception) -> None:
     assert isinstance(explain(error, "Receiving"), BusUnreachable)
+
+
+def test_a_token_that_expired_is_passing_although_access_was_refused_for_it() -> None:
+    failure = explain(ServiceBusAuthorizationError(message="ExpiredToken: The token is expired."), "Receiving")
+    assert isinstance(failure, BusUnreachable)
+    assert "A fresh one is asked for" in str(failure)
+
+
+def test_a_receiver_that_is_gone_is_told_with_its_likely_cause() -> None:
+    failure = explain(ReceiverGone(), "Receiving from queue 'flow-requests'")
+    assert isinstance(failure, Unreadable)
+    assert isinstance(failure, BusUnreachable)
+    assert str(failure).startswith("Receiving from queue 'flow-requests' failed: ")
 
 
 def test_a_failure_of_ours_is_left_as_it_is() -> None:

@@ -258,17 +258,6 @@ async def test_a_broker_that_is_away_is_unreachable(bus: Bus, broker: EmbeddedBr
     await lane.close()
 
 
-async def test_a_silent_peer_is_found_out(
-    lane: ReceiverLane, broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lanes, "SILENT_S", 0.1)
-    monkeypatch.setattr(lanes, "TRY_S", 0.3)
-    await lane.receive(most=1, wait_s=0.2)  # quiet, but it answers when asked
-    broker.faults.silence_connections()
-    with pytest.raises(BusUnreachable):
-        await lane.receive(most=1, wait_s=0.2)
-
-
 async def test_a_receive_that_is_stuck_is_given_up(
     lane: ReceiverLane, broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from support.house import House
@@ -14,20 +14,25 @@ from worker.emulator.standins import Recorded
 
 @asynccontextmanager
 async def worker_process(
-    house: House, log: Recorded[dict[str, object]] | None = None, **flow: object
+    house: House,
+    log: Recorded[dict[str, object]] | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    **flow: object,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """`flowbridge run` for one flow, killed at the end unless it has gone by itself; its log goes to `log`."""
-    environment = {
+    variables = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("AZURE_", "FLOWBRIDGE_"))},
         "AZURE_POD_IDENTITY_AUTHORITY_HOST": house.identity.url,
         "FLOWBRIDGE_SERVICEBUS__CONNECTION_STRING": house.broker.connection_string,
         "FLOWBRIDGE_SERVICEBUS__LOCK_S": "5",
         "FLOWBRIDGE_FLOWS": json.dumps([{"url": house.flow.url_of("flow"), **flow}]),
         "FLOWBRIDGE_HTTP__PORT": "0",
+        **(environment or {}),
     }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "worker", "run"),
-        env=environment,
+        env=variables,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
         limit=1 << 20,

@@ -9,5 +9,9 @@ class BusUnreachable(BusFailure):
     """Passing: no connection, link lost, busy, timed out, token for the bus refused for now. Try again later."""
 
 
+class SessionLost(BusFailure):
+    """A session isn't held any more; the broker is well."""
+
+
 class Misconfigured(BusFailure):
     """Trying again won't help before somebody changes something: no such queue, no right, sessions required."""

@@ -16,10 +16,11 @@ from azure.servicebus.exceptions import MessageLockLostError
 from worker.core.delivery import Delivery
 from worker.core.failures import BusUnreachable
 from worker.core.settlement import LeaveLocked, Settled, Settlement
-from worker.servicebus.connect import SETTLE_S, TRY_S, Bus, Source
+from worker.servicebus.connect import SETTLE_S, Bus, Source
 from worker.servicebus.convert import LONGEST_LOCK_S, Instant, strip_unsettleable, to_delivery
-from worker.servicebus.failures import explain
+from worker.servicebus.failures import Unreadable, explain
 from worker.servicebus.links import Discards, open_link
+from worker.servicebus.receiving import SILENT_S, prove_alive, receive_some
 from worker.servicebus.settling import settle
 from worker.servicebus.shielding import to_the_end
 from worker.servicebus.skew import Skew
@@ -27,7 +28,6 @@ from worker.servicebus.skew import Skew
 _log = structlog.stdlib.get_logger(__name__)
 
 STALLED_S: Final = 30.0  # beyond its wait, a receive is stuck: only then is it cancelled, and its link given up
-SILENT_S: Final = 240.0  # a peer that is silent but connected is never noticed by the SDK, so it is asked
 RENEW_S: Final = 5.0
 
 
@@ -72,11 +72,14 @@ class ReceiverLane:
         self._is_sound = False  # until it is back: a receive that was cut leaves messages locked and unseen
         try:
             async with asyncio.timeout(wait_s + STALLED_S):
-                messages = await receiver.receive_messages(max_message_count=most, max_wait_time=wait_s)
+                messages = await receive_some(receiver, most=most, wait_s=wait_s)
                 if not messages:
                     await self._prove_alive(receiver)
         except Exception as error:
-            raise explain(error, f"Receiving from {self._source}") from error
+            failure = explain(error, f"Receiving from {self._source}")
+            if isinstance(failure, Unreadable):
+                return await self._go_on_without(failure)
+            raise failure from error
         self._is_sound = True
         self._credit = most - len(messages)
         return self._hold(messages)
@@ -140,8 +143,15 @@ class ReceiverLane:
 
     async def _prove_alive(self, receiver: ServiceBusReceiver) -> None:
         if asyncio.get_running_loop().time() - self._heard_at > SILENT_S:
-            await receiver.peek_messages(timeout=TRY_S)
+            await prove_alive(receiver)
             self._hear()
+
+    async def _go_on_without(self, failure: Unreadable) -> list[Delivery]:
+        """The broker is well: no reason to wait, nor to say that this lane doesn't receive."""
+        _log.warning("message_unreadable", failure=str(failure))
+        await self._discards.done()  # of the receiver before this one: however many such messages come, two connections
+        await self.open()
+        return []
 
     async def _settle(self, batch: Sequence[tuple[Delivery, Settlement]]) -> list[Settled]:
         """One after the other. Several at once on a connection that is lost make the SDK open as many new ones and
@@ -162,6 +172,7 @@ class ReceiverLane:
             return Settled.FAILED
         result = await settle(self._receiver, held.message, settlement, within_s=min(SETTLE_S, left_s))
         if result is Settled.FAILED:
+            _log.warning("settlement_unconfirmed", sequence_number=delivery.sequence_number)
             self._is_sound = False
         else:
             self._hear()

@@ -8,6 +8,7 @@ from azure.servicebus.aio import ServiceBusReceiver, ServiceBusSender
 
 from worker.servicebus.connect import CLOSE_S, TRY_S
 from worker.servicebus.failures import explain
+from worker.servicebus.leftovers import close_leftovers
 from worker.servicebus.shielding import to_the_end
 
 OPEN_S: Final = 2 * TRY_S  # the SDK bounds the attempt; this bounds the SDK
@@ -22,6 +23,7 @@ async def open_link(link: Link, doing: str) -> Link:
             await link.__aenter__()
     except BaseException as error:
         await to_the_end(discard(link))
+        await to_the_end(close_leftovers(error))
         if isinstance(error, Exception):
             raise explain(error, doing) from error
         raise
@@ -33,16 +35,26 @@ class Discards:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
+        self._must_go = asyncio.Event()
 
-    def add(self, link: ServiceBusReceiver | ServiceBusSender | None) -> None:
+    def add(self, link: ServiceBusReceiver | ServiceBusSender | None, *, after_s: float = 0.0) -> None:
         if link is not None:
-            task = asyncio.create_task(discard(link))
+            task = asyncio.create_task(self._discard(link, after_s))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def done(self) -> None:
-        """Not cut by cancellation, and over within `CLOSE_S`."""
+        """Waits for none's time to come. Not cut by cancellation, and over within `CLOSE_S`."""
+        self._must_go.set()
         await to_the_end(_all_done(set(self._tasks)))
+        self._must_go.clear()
+
+    async def _discard(self, link: ServiceBusReceiver | ServiceBusSender, after_s: float) -> None:
+        if after_s > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(after_s):
+                    await self._must_go.wait()
+        await discard(link)
 
 
 async def _all_done(tasks: set[asyncio.Task[None]]) -> None:

@@ -19,8 +19,11 @@ class Finding:
     detail: str
 
 
-async def request_source(bus: Bus, source: Source) -> Finding:
-    """A receiver link, and a look at the first message without locking it."""
+async def request_source(bus: Bus, source: Source, *, has_sessions: bool = False) -> Finding:
+    """A receiver link, and a look at the first message without locking it; or a session that nobody uses."""
+    if has_sessions:
+        session = bus.receiver(source, session_id=_unused_session())
+        return await _finding(f"accept a session of {source}", session)
     return await _finding(f"receive requests from {source}", bus.receiver(source), peeks=True)
 
 
@@ -31,8 +34,12 @@ async def sender_link(bus: Bus, queue: str, purpose: str) -> Finding:
 
 async def reply_session(bus: Bus, queue: str) -> Finding:
     """Accepts a session that nobody uses; only a queue that requires sessions allows it. Needs the right to listen."""
-    receiver = bus.receiver(QueueSource(queue=queue), session_id=f"flowbridge-check-{uuid.uuid4()}")
+    receiver = bus.receiver(QueueSource(queue=queue), session_id=_unused_session())
     return await _finding(f"accept a reply session of queue '{queue}'", receiver)
+
+
+def _unused_session() -> str:
+    return f"flowbridge-check-{uuid.uuid4()}"
 
 
 async def _finding(name: str, link: ServiceBusReceiver | ServiceBusSender, *, peeks: bool = False) -> Finding:

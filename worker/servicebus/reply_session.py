@@ -12,11 +12,12 @@ from azure.servicebus.aio import ServiceBusReceiver
 from worker.core.delivery import Delivery
 from worker.core.failures import BusUnreachable
 from worker.core.settlement import Complete, Settled
-from worker.servicebus.connect import SETTLE_S, TRY_S, Bus, QueueSource
+from worker.servicebus.connect import SETTLE_S, Bus, QueueSource
 from worker.servicebus.convert import Instant, strip_unsettleable, to_delivery
 from worker.servicebus.failures import explain
 from worker.servicebus.lanes import STALLED_S
 from worker.servicebus.links import Discards, open_link
+from worker.servicebus.receiving import ANSWER_S, SILENT_S, receive_some
 from worker.servicebus.settling import settle
 from worker.servicebus.shielding import to_the_end
 
@@ -76,10 +77,10 @@ class ReplySession:
             await self._complete_oldest(receiver)
         to_renewal_s = self._renew_at - asyncio.get_running_loop().time()
         if to_renewal_s <= 0:
-            await receiver.session.renew_lock(timeout=TRY_S)
+            await receiver.session.renew_lock(timeout=ANSWER_S)
             self._plan_renewal(receiver)
         wait_s = QUIET_S if self._handed_out else min(WAIT_S, max(QUIET_S, to_renewal_s))
-        messages = await receiver.receive_messages(1, max_wait_time=wait_s)
+        messages = await receive_some(receiver, most=1, wait_s=wait_s)
         self._is_quiet = not messages
         self._handed_out += messages
         now = Instant.now()
@@ -99,8 +100,9 @@ class ReplySession:
                 await self._complete_oldest(receiver)
 
     def _plan_renewal(self, receiver: ServiceBusReceiver) -> None:
+        """Sooner than the lock asks for: it is also how a silent peer is found out."""
         now = Instant.now()
-        self._renew_at = now.loop_s + (_lock_end(receiver).timestamp() - now.wall_s) / 2
+        self._renew_at = now.loop_s + min(SILENT_S, (_lock_end(receiver).timestamp() - now.wall_s) / 2)
 
 
 def _lock_end(receiver: ServiceBusReceiver) -> datetime:

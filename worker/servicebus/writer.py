@@ -24,6 +24,8 @@ from worker.servicebus.outgoing import Outgoing, to_message
 from worker.servicebus.pauses import pause_s
 
 MOST_IN_BATCH: Final = 100
+# What a send is waited for at first, for a peer that fell silent; if the next one answers no sooner, it is only slow.
+FIRST_SEND_S: Final = 5.0
 IDLE_S: Final = 480.0  # the broker detaches a link after ten idle minutes, and the send that finds out takes seconds
 
 
@@ -138,7 +140,7 @@ class Writer:
     ) -> bool:
         """False: several together were refused for good. One alone that is refused for good has ended with that."""
         try:
-            async with asyncio.timeout(TRY_S):
+            async with asyncio.timeout(min(TRY_S, FIRST_SEND_S * 2.0 ** min(self._failures, 10))):
                 await sender.send_messages(payload)
         except Exception as error:
             is_too_large = isinstance(error, MessageSizeExceededError)

@@ -29,18 +29,14 @@ from worker.servicebus.connect import Bus, BusOptions, QueueSource, Source, Subs
 from worker.servicebus.lanes import ReceiverLane
 from worker.servicebus.redeliveries import RedeliveryOutbox
 from worker.servicebus.replies import ReplyOutbox
-from worker.settings import Problem, Settings, SettingsInvalid, mounted_url
+from worker.servicebus.session_lanes import ReceiverSessionLane
+from worker.settings import Settings, mounted_url
 from worker.upkeep import Upkeep
 
 # Each is a connection. Four keep one core busy, eight leave room for slow settlements (README, "Measured").
 MOST_LANES: Final = 8
 _EXPECTED: Final = frozenset({Outcome.ANSWERED, Outcome.REFUSED, Outcome.EXPIRED, Outcome.REJECTED})
 
-NO_ORDER_YET: Final = Problem(
-    key="servicebus.request_sessions",
-    what="order within the sessions of a request queue is not built yet",
-    fix="receive from a queue without sessions, and leave it false",
-)
 _OBSERVED: Final = tuple(field.name for field in fields(Observed))  # asdict would deep-copy, at 90 µs a request
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -87,10 +83,8 @@ async def run(settings: Settings) -> int:
 async def assembled(settings: Settings, *, observe: Callable[[Observed], None] | None = None) -> AsyncIterator[Worker]:
     """Everything built and listening; the pump is yours to run. Left in the reverse order of what depends on what.
 
-    Raises SettingsInvalid, Misconfigured, or OSError when the HTTP port can't be bound.
+    Raises Misconfigured, or OSError when the HTTP port can't be bound.
     """
-    if settings.servicebus.request_sessions:
-        raise SettingsInvalid([NO_ORDER_YET])
     async with AsyncExitStack() as stack:
         credential = await stack.enter_async_context(credential_of(settings))
         flows = settings.flow_specs()
@@ -109,7 +103,11 @@ async def assembled(settings: Settings, *, observe: Callable[[Observed], None] |
                 reply_queues=settings.servicebus.reply_queues,
                 flows=flows,
                 routes=settings.route_rules(),
-                redelivery=RedeliverySpec(delays_s=settings.worker.redelivery_s, max_age_s=settings.worker.max_age_s),
+                redelivery=RedeliverySpec(
+                    delays_s=settings.worker.redelivery_s,
+                    max_age_s=settings.worker.max_age_s,
+                    is_in_place=settings.servicebus.request_sessions,
+                ),
                 default_timeout_s=settings.worker.default_timeout_s,
             ),
             flows=client,
@@ -117,12 +115,7 @@ async def assembled(settings: Settings, *, observe: Callable[[Observed], None] |
             redeliveries=redeliveries,
             places=Places(bulkhead_of(settings)),
         )
-        pump = Pump(
-            [ReceiverLane(bus, source, lock_s=settings.servicebus.lock_s) for source in lane_sources(settings)],
-            bridge=bridge,
-            concurrency=settings.worker.concurrency,
-            observe=observe or log_observed,
-        )
+        pump = _pump(settings, bus, bridge, observe or log_observed)
         fleet = fleet_of(settings)
         mounted = {flow.called: partial(mounted_url, flow) for flow in settings.flows if flow.url_file is not None}
         upkeep = Upkeep(pump=pump, client=client, credential=credential, fleet=fleet, lag=LoopLag(), mounted=mounted)
@@ -170,17 +163,41 @@ def bus_options(settings: Settings, credential: Credential) -> BusOptions:
     return BusOptions(namespace=servicebus.namespace, credential=credential, transport=servicebus.transport)
 
 
+def _pump(settings: Settings, bus: Bus, bridge: Bridge, observe: Callable[[Observed], None]) -> Pump:
+    lock_s, sources = settings.servicebus.lock_s, lane_sources(settings)
+    is_ordered = settings.servicebus.request_sessions
+    return Pump(
+        [] if is_ordered else [ReceiverLane(bus, source, lock_s=lock_s) for source in sources],
+        sessions=[ReceiverSessionLane(bus, source, lock_s=lock_s) for source in sources] if is_ordered else [],
+        bridge=bridge,
+        concurrency=settings.worker.concurrency,
+        max_delivery_count=settings.servicebus.max_delivery_count,
+        observe=observe,
+    )
+
+
 def lane_sources(settings: Settings) -> list[Source]:
-    """One per lane. No more lanes than slots, because each keeps one free; a retry queue beside a topic has two."""
+    """One per lane. No more lanes than slots, because each keeps one free; a retry queue beside a topic has two.
+
+    With sessions a lane is a slot: it holds one, and in it one request at a time.
+    """
     servicebus, concurrency = settings.servicebus, settings.worker.concurrency
+    if servicebus.request_sessions:
+        return [request_source(settings)] * concurrency
     if servicebus.request_topic is None:
-        return [QueueSource(queue=servicebus.request_queue)] * min(MOST_LANES, concurrency)
-    topic, subscription = servicebus.request_topic, servicebus.request_subscription or ""
+        return [request_source(settings)] * min(MOST_LANES, concurrency)
     retries = 0 if servicebus.retry_queue is None else min(2, concurrency // 2)
     return [
-        *[SubscriptionSource(topic=topic, subscription=subscription)] * min(MOST_LANES, concurrency - retries),
+        *[request_source(settings)] * min(MOST_LANES, concurrency - retries),
         *[QueueSource(queue=servicebus.retry_queue or "")] * retries,
     ]
+
+
+def request_source(settings: Settings) -> Source:
+    servicebus = settings.servicebus
+    if servicebus.request_topic is None:
+        return QueueSource(queue=servicebus.request_queue)
+    return SubscriptionSource(topic=servicebus.request_topic, subscription=servicebus.request_subscription or "")
 
 
 def log_observed(observed: Observed) -> None:
@@ -210,8 +227,13 @@ def fleet_of(settings: Settings) -> Fleet:
 
 
 def redelivery_queue(settings: Settings) -> str | None:
-    """Copies never go to a topic: its other subscriptions would get them too. None: nowhere."""
+    """Copies never go to a topic: its other subscriptions would get them too. None: nowhere.
+
+    Nor back into a session, where others would have overtaken them.
+    """
     servicebus = settings.servicebus
+    if servicebus.request_sessions:
+        return None
     return servicebus.request_queue if servicebus.request_topic is None else servicebus.retry_queue
 
 

@@ -212,6 +212,27 @@ async def test_law_7_a_stopping_worker_finishes_what_it_has_and_takes_nothing_ne
     assert (waiting.message.message_id, waiting.delivery_count) == (late, 0)
 
 
+async def test_law_7_what_was_not_called_yet_goes_to_another_worker_at_no_delivery_count(house: House) -> None:
+    house.flow.script("flow", Echo(after_s=1.0))
+    async with house.worker({"concurrency": 1}) as worker:
+        asked = [await house.ask(b"%d" % number) for number in range(3)]
+        one_way = await house.send()
+        await house.broker.until(lambda facts: facts.counts(REQUESTS).locked == 4)
+        await house.flow.calls.until(1)
+        worker.stop.request()
+        assert await worker.draining
+    assert len(house.flow.calls) == 1
+    waiting = house.broker.facts.messages(REQUESTS)
+    assert [(each.delivery_count, each.message.application_properties["delivery-attempt"]) for each in waiting] == [
+        (0, 0)
+    ] * 3
+    async with house.worker({"concurrency": 1}) as other:
+        replies = [await house.reply(session) for session in asked]
+        await other.ended.until(1, where=lambda each: each.request_id == one_way)
+    assert [body_of(reply) for reply in replies] == [b"0", b"1", b"2"]
+    assert len(house.flow.calls) == 4
+
+
 async def test_law_7_a_call_that_outlives_the_drain_is_answered_indeterminate(house: House) -> None:
     house.flow.script("flow", Hang())
     async with house.worker(worker={"drain_s": 2.0}) as worker:

@@ -151,6 +151,7 @@ async def test_an_answer_above_the_limit_is_indeterminate_with_its_size_named(ho
         reply = await house.reply(request_id)
     assert (property_of(reply, "outcome"), property_of(reply, "reason")) == ("indeterminate", "TooLarge")
     assert (property_of(reply, "http-status"), property_of(reply, "run-id") is not None) == (200, True)
+    assert b"2,000 bytes" in body_of(reply)
 
 
 async def test_an_answer_above_the_reply_queues_limit_is_indeterminate(house: House) -> None:
@@ -160,6 +161,7 @@ async def test_an_answer_above_the_reply_queues_limit_is_indeterminate(house: Ho
         reply = await house.reply(request_id)
     assert (property_of(reply, "outcome"), property_of(reply, "reason")) == ("indeterminate", "TooLarge")
     assert (property_of(reply, "http-status"), property_of(reply, "run-id") is not None) == (200, True)
+    assert b"300,000 bytes" in body_of(reply)
     assert len(house.flow.calls) == 1
 
 

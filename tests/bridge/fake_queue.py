@@ -1,20 +1,31 @@
 """A request queue in memory, with locks, delivery counts and credit, and lanes that receive from it."""
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from itertools import count
+from typing import Final
 
 from worker.core.delivery import Delivery
 from worker.core.failures import BusFailure, BusUnreachable
 from worker.core.settlement import Abandon, Complete, DeadLetter, LeaveLocked, Settled, Settlement
 
 ROUND_TRIP_S = 0.002
+BROKER: Final = contextvars.Context()  # what the broker does, no worker owns
 
 
 def now() -> float:
     return asyncio.get_running_loop().time()
+
+
+class Counted(Enum):
+    """Why a delivery ended without a settlement that ends its message."""
+
+    ABANDONED = "is abandoned"
+    EXPIRED = "expires"
+    TAKEN = "is lost"
 
 
 @dataclass(slots=True, eq=False)
@@ -29,7 +40,10 @@ class Message:
 
 @dataclass(kw_only=True)
 class FakeQueue:
-    """`ended` tells in order how each message left; what was delivered too often leaves as None."""
+    """`ended` tells in order how each message left; what was delivered too often leaves as None.
+
+    `on_count` hears of each lock that ended without a word, before the delivery count grows: the token, and why.
+    """
 
     lock_s: float = 60.0
     is_renewable: bool = True
@@ -38,6 +52,8 @@ class FakeQueue:
     ended: list[tuple[Delivery, Settlement | None]] = field(default_factory=list)
     lanes: list["FakeLane"] = field(default_factory=list)
     on_end: Callable[[Delivery, Settlement | None], None] = lambda _delivery, _settlement: None
+    on_count: Callable[[str, Message, Counted], None] = lambda _token, _message, _why: None
+    _locked: dict[str, Message] = field(default_factory=dict)  # by token
     _tokens: Iterator[int] = field(default_factory=count)
 
     def put(self, *deliveries: Delivery) -> None:
@@ -45,17 +61,16 @@ class FakeQueue:
         self.push()
 
     def push(self) -> None:
-        """To whoever has credit; what lies too long, or comes too often, is dealt with on the way."""
-        for message in list(self.messages):
-            if message.lock_token is not None and not message.is_locked():
-                self._unlock(message, is_counted=True)
+        """To whoever has credit."""
+        if len(self._locked) == len(self.messages):
+            return
         for lane in self.lanes:
             while lane.credit > len(lane.buffer) and (waiting := self._next()) is not None:
                 token, until = f"token-{next(self._tokens)}", now() + self.lock_s
                 waiting.lock_token, waiting.locked_until = token, until
-                lane.buffer.append(replace(waiting.delivery, lock_token=token, locked_until=until))
-                lane.arrived.set()
-                asyncio.get_running_loop().call_at(until + 0.001, self.push)
+                self._locked[token] = waiting
+                lane.deliver(replace(waiting.delivery, lock_token=token, locked_until=until))
+                self._expires(token, until)
 
     def settle(self, lock_token: str, settlement: Settlement) -> Settled:
         message = self.locked(lock_token)
@@ -65,7 +80,7 @@ class FakeQueue:
             case Complete() | DeadLetter():
                 self._end(message, settlement)
             case Abandon():
-                self._unlock(message, is_counted=True)
+                self._unlock(message, Counted.ABANDONED)
             case LeaveLocked():
                 pass
         self.push()
@@ -76,38 +91,56 @@ class FakeQueue:
         if message is None or not self.is_renewable:
             return None
         message.locked_until = now() + self.lock_s
-        asyncio.get_running_loop().call_at(message.locked_until + 0.001, self.push)
+        self._expires(lock_token, message.locked_until)
         return message.locked_until
 
     def release(self, lock_token: str) -> None:
         message = self.locked(lock_token)
         if message is not None:
-            self._unlock(message, is_counted=False)
+            self._unlock(message, None)
             self.push()
 
     def lose_lock(self, sequence_number: int) -> None:
         for message in self.messages:
             if message.delivery.sequence_number == sequence_number and message.is_locked():
-                self._unlock(message, is_counted=True)
+                self._unlock(message, Counted.TAKEN)
+                break
         self.push()
 
     def locked(self, lock_token: str) -> Message | None:
-        return next((one for one in self.messages if one.lock_token == lock_token and one.is_locked()), None)
+        message = self._locked.get(lock_token)
+        return message if message is not None and message.is_locked() else None
 
     def count_locked(self) -> int:
-        return sum(message.is_locked() for message in self.messages)
+        return len(self._locked)
 
     def _next(self) -> Message | None:
         return next((message for message in self.messages if message.lock_token is None), None)
 
-    def _unlock(self, message: Message, *, is_counted: bool) -> None:
+    def _expires(self, lock_token: str, until: float) -> None:
+        asyncio.get_running_loop().call_at(until, self._expire, lock_token, context=BROKER)
+
+    def _expire(self, lock_token: str) -> None:
+        message = self._locked.get(lock_token)
+        if message is not None and not message.is_locked():
+            self._unlock(message, Counted.EXPIRED)
+            self.push()
+
+    def _unlock(self, message: Message, why: Counted | None) -> None:
+        token = message.lock_token
+        assert token is not None
+        if why is not None:
+            self.on_count(token, message, why)
+        del self._locked[token]
         message.lock_token = None
-        if is_counted:
+        if why is not None:
             message.delivery = replace(message.delivery, delivery_count=message.delivery.delivery_count + 1)
             if message.delivery.delivery_count >= self.max_delivery_count:
                 self._end(message, None)
 
     def _end(self, message: Message, settlement: Settlement | None) -> None:
+        if message.lock_token is not None:
+            del self._locked[message.lock_token]
         self.messages.remove(message)
         self.ended.append((message.delivery, settlement))
         self.on_end(message.delivery, settlement)
@@ -127,13 +160,23 @@ class FakeLane:
         self.opening_s = 0.05
         self.credit = 0
         self.buffer: list[Delivery] = []
-        self.arrived = asyncio.Event()
         self.is_open = False
         self.handed_out: list[Delivery] = []
         self.calls: list[str] = []
         self.confirms: Callable[[Settlement], bool] = lambda _settlement: True
+        self._stirred: asyncio.Future[None] | None = None  # what a receive waits for
         self._in_use_by: str | None = None
+        self._use = _Use(self)
         queue.lanes.append(self)
+
+    def deliver(self, delivery: Delivery) -> None:
+        self.buffer.append(delivery)
+        self.stir()
+
+    def stir(self) -> None:
+        """End the wait of the receive under way."""
+        if self._stirred is not None and not self._stirred.done():
+            self._stirred.set_result(None)
 
     def fail(self, outage: BusFailure) -> None:
         self.outage = outage
@@ -156,14 +199,10 @@ class FakeLane:
             self._require_link()
             self.credit = most
             self.queue.push()
-            await asyncio.sleep(ROUND_TRIP_S)
-            self.arrived.clear()
-            if not self.buffer and self.is_open:
-                try:
-                    async with asyncio.timeout(wait_s):
-                        await self.arrived.wait()
-                except TimeoutError:
-                    pass
+            if not self.buffer:
+                await self._wait(wait_s)
+            if self.buffer:
+                await asyncio.sleep(ROUND_TRIP_S)
             self._require_link()
             taken, self.buffer = self.buffer[:most], self.buffer[most:]
             self.credit -= len(taken)
@@ -190,14 +229,27 @@ class FakeLane:
     def count(self, call: str) -> int:
         return self.calls.count(call)
 
+    async def _wait(self, longest_s: float) -> None:
+        """Until something was delivered, or the link is lost."""
+        loop = asyncio.get_running_loop()
+        self._stirred = loop.create_future()
+        timer = loop.call_later(longest_s, self.stir)
+        try:
+            await self._stirred
+        finally:
+            timer.cancel()
+
     def _settle_one(self, delivery: Delivery, settlement: Settlement) -> Settled:
         if isinstance(settlement, LeaveLocked):
             return Settled.DONE
         is_confirmed = self.is_open and self.confirms(settlement)
         if is_confirmed or self.applies_unconfirmed:
-            settled = self.queue.settle(delivery.lock_token, settlement)
+            settled = self._apply(delivery, settlement)
             return settled if is_confirmed else Settled.FAILED
         return Settled.FAILED
+
+    def _apply(self, delivery: Delivery, settlement: Settlement) -> Settled:
+        return self.queue.settle(delivery.lock_token, settlement)
 
     def _require_link(self) -> None:
         if not self.is_open:
@@ -209,14 +261,23 @@ class FakeLane:
         buffered, self.buffer = self.buffer, []
         for delivery in buffered:
             self.queue.release(delivery.lock_token)
-        self.arrived.set()
+        self.stir()
 
-    @contextmanager
-    def _alone(self, call: str) -> Iterator[None]:
+    def _alone(self, call: str) -> "_Use":
         assert self._in_use_by is None, f"{call} while {self._in_use_by} is under way"
         self._in_use_by = call
         self.calls.append(call)
-        try:
-            yield
-        finally:
-            self._in_use_by = None
+        return self._use
+
+
+class _Use:
+    """A lane's, by one task at a time."""
+
+    def __init__(self, lane: FakeLane) -> None:
+        self._lane = lane
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._lane._in_use_by = None

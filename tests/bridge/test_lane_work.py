@@ -13,10 +13,11 @@ from worker.bridge.observed import Observed
 from worker.bridge.slots import Slots
 from worker.core.failures import BusFailure, BusUnreachable, Misconfigured
 from worker.core.outcome import Outcome
-from worker.core.settlement import Complete, LeaveLocked, Settled
+from worker.core.settlement import Complete, DeadLetter, LeaveLocked, Settled
 
+from . import fake_queue
 from .fake_queue import FakeLane, FakeQueue
-from .world import CALLER, World
+from .world import ANSWERED, CALLER, REFUSED, World
 
 
 class Scene:
@@ -143,11 +144,10 @@ async def test_a_cut_reaches_also_what_a_receive_under_way_brings(world: World) 
     async with scene.at_work():
         await asyncio.sleep(10.1)
         scene.lane_work.stop()
-        scene.lane_work.cut(CutReason.DRAIN_OVER)
         scene.put(1, flow="safe")
     assert not world.flows.calls
-    [left] = scene.queue.messages
-    assert left.lock_token is None
+    assert len(world.redeliveries.scheduled) == 1
+    assert not scene.queue.messages
 
 
 async def test_a_lane_that_fails_opens_again_and_settles_what_was_in_flight(
@@ -411,3 +411,35 @@ async def test_a_defect_of_the_lane_itself_is_not_hidden(world: World) -> None:
     with pytest.raises(ExceptionGroup) as caught:
         await scene.lane_work.run()
     assert caught.group_contains(ZeroDivisionError)
+
+
+async def test_no_more_locks_are_held_than_can_be_renewed_at_the_brokers_speed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fake_queue, "ROUND_TRIP_S", 0.2)
+    world.flows.takes_s = 60.0
+    scene = Scene(world, slots=100, lock_s=10.0)
+    scene.put(3)
+    async with scene.at_work():
+        await asyncio.sleep(20.0)  # renewals show how slow it is
+        scene.put(50)
+        await asyncio.sleep(20.0)
+        assert 5 < scene.lane_work.facts.in_flight < 20
+        await asyncio.sleep(2000.0)
+    assert [observed.settled for observed in scene.observed] == [Settled.DONE] * 53
+
+
+async def test_a_settlement_that_is_never_confirmed_keeps_no_other_waiting(world: World) -> None:
+    scene = Scene(world, lock_s=60.0)
+    scene.lane.confirms = lambda settlement: not isinstance(settlement, DeadLetter)
+    world.flows.ending = lambda call: REFUSED if call.request_id == "m-1" else ANSWERED
+    async with scene.at_work():
+        scene.put(1)  # refused, so that it is to be dead-lettered
+        for _ in range(20):
+            scene.put(1)
+            await asyncio.sleep(2.0)
+        assert scene.ended() == ["Complete"] * 20
+        assert scene.lane.calls.count("settle") < 20 + 20, "it is said again less and less often"
+        scene.lane.confirms = lambda _settlement: True
+        await asyncio.sleep(10.0)
+    assert scene.ended() == ["Complete"] * 20 + ["DeadLetter"]

@@ -1,6 +1,7 @@
 """The few awaits of a passage are the only places where the world can interfere: each is cut here, by each reason."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,13 +9,14 @@ import pytest
 from worker.bridge.leash import CutReason
 from worker.bridge.process import Passage
 from worker.core.outcome import Reason
+from worker.core.reply import Undelivered
 from worker.core.settlement import Abandon, Complete, DeadLetter, LeaveLocked, Settlement
 
 from .virtual_time import STARTS_AT
 from .world import CALLER, INDETERMINATE, UNAVAILABLE, World
 
 ONE_WAY: dict[str, Any] = {}
-LOCK_LOST, DRAIN_OVER, STOP_NOW = CutReason.LOCK_LOST, CutReason.DRAIN_OVER, CutReason.STOP_NOW
+LOCK_LOST, STOPPING, DRAIN_OVER, STOP_NOW = CutReason
 
 
 async def cut_after(seconds: float, reason: CutReason, passage: Passage) -> Settlement:
@@ -61,15 +63,62 @@ async def test_a_drain_over_dead_letters_another_flows_one_way_request(world: Wo
     assert settlement.reason is Reason.FLOW_INDETERMINATE
 
 
-@pytest.mark.parametrize("reason", [DRAIN_OVER, STOP_NOW])
+@pytest.mark.parametrize("reason", [STOPPING, DRAIN_OVER])
 @pytest.mark.parametrize("sender", [CALLER, ONE_WAY], ids=["caller", "one-way"])
-async def test_a_call_cut_before_a_run_can_have_started_goes_to_another_worker(
+async def test_what_was_not_called_yet_goes_to_another_worker_as_a_copy_at_no_delivery_count_and_no_try(
     world: World, sender: dict[str, Any], reason: CutReason
 ) -> None:
     world.flows.takes_s, world.flows.safe_for_s = 50.0, 10.0
+    settlement = await cut_after(5.0, reason, world.passage(world.delivery(**sender)))
+    assert settlement == Complete()
+    [copy] = world.redeliveries.scheduled
+    assert copy.properties["delivery-attempt"] == 0
+    assert copy.delay_s < 1.5
+    assert not world.replies.published
+
+
+@pytest.mark.parametrize("sender", [CALLER, ONE_WAY], ids=["caller", "one-way"])
+async def test_a_worker_that_must_stop_now_hands_back_what_was_not_called_yet(
+    world: World, sender: dict[str, Any]
+) -> None:
+    world.flows.takes_s, world.flows.safe_for_s = 50.0, 10.0
     delivery = world.delivery(**sender)
-    assert await cut_after(5.0, reason, world.passage(delivery)) == Abandon()
-    assert world.recall.look_up(delivery, now=STARTS_AT) is None
+    assert await cut_after(5.0, STOP_NOW, world.passage(delivery)) == Abandon()
+
+
+async def test_what_was_not_called_yet_is_handed_back_where_the_queue_takes_no_copy(world: World) -> None:
+    world.flows.takes_s, world.flows.safe_for_s = 50.0, 10.0
+    world.redeliveries.says = Undelivered(detail="no such queue")
+    assert await cut_after(5.0, STOPPING, world.passage(world.delivery())) == Abandon()
+
+
+async def test_what_may_have_been_copied_is_not_handed_back_too(world: World) -> None:
+    world.flows.takes_s, world.flows.safe_for_s = 50.0, 10.0
+    world.redeliveries.says = Undelivered(detail="no answer", is_late=True)
+    assert await cut_after(5.0, STOPPING, world.passage(world.delivery(**CALLER))) == Complete()
+    [reply] = world.replies.published
+    assert reply.properties["outcome"] == "indeterminate"
+
+
+async def test_a_call_that_has_begun_is_finished_by_a_stopping_worker(world: World) -> None:
+    world.flows.takes_s = 50.0
+    assert await cut_after(5.0, STOPPING, world.passage(world.delivery(**CALLER))) == Complete()
+    [reply] = world.replies.published
+    assert reply.properties["outcome"] == "answered"
+
+
+async def test_where_copies_have_nowhere_to_go_what_waits_is_worked_on_while_the_drain_lasts(world: World) -> None:
+    world.flows.takes_s, world.flows.safe_for_s = 50.0, 10.0
+    world.bridge = replace(world.bridge, redeliveries=None)
+    assert await cut_after(5.0, STOPPING, world.passage(world.delivery(**CALLER))) == Complete()
+    [reply] = world.replies.published
+    assert reply.properties["outcome"] == "answered"
+
+
+async def test_where_copies_have_nowhere_to_go_what_waits_is_handed_back_when_the_drain_is_over(world: World) -> None:
+    world.flows.takes_s, world.flows.safe_for_s = 50.0, 10.0
+    world.bridge = replace(world.bridge, redeliveries=None)
+    assert await cut_after(5.0, DRAIN_OVER, world.passage(world.delivery(**CALLER))) == Abandon()
 
 
 async def test_a_worker_that_must_stop_now_leaves_the_answer_it_cannot_give_in_the_dead_letter_queue(
@@ -146,8 +195,11 @@ async def test_a_lock_lost_while_the_drain_ends_still_means_no_word(world: World
 async def test_what_is_cut_before_it_begins_is_never_called(world: World, reason: CutReason) -> None:
     passage = world.passage(world.delivery(**CALLER))
     passage.leash.cut(reason)
-    assert await passage.process() == (LeaveLocked() if reason is LOCK_LOST else Abandon())
+    expected = {LOCK_LOST: LeaveLocked(), STOP_NOW: Abandon()}
+    assert await passage.process() == expected.get(reason, Complete())
+    assert len(world.redeliveries.scheduled) == (reason not in expected)
     assert not world.flows.calls
+    assert not world.replies.published
 
 
 async def test_cancellation_from_outside_passes_through_a_passage(world: World) -> None:

@@ -126,6 +126,35 @@ async def test_the_copy_of_a_request_that_this_worker_called_after_all_is_droppe
     assert len(world.replies.published) == 1
 
 
+async def test_a_caller_whose_first_delivery_ended_by_our_defect_is_told_by_the_copy(world: World) -> None:
+    """This worker called the flow and failed; another got the request then, and its copy came back here."""
+    world.flows.ending = ZeroDivisionError("ours")
+    delivery = world.delivery(**CALLER)
+    with pytest.raises(ZeroDivisionError):
+        await world.passage(delivery).process()
+    other = World(slots=1)
+    other.bulkhead.enter("risky", STARTS_AT)
+    await other.passage(replace(delivery, delivery_count=1)).process()
+    [copy] = other.redeliveries.scheduled
+    assert await world.passage(world.received(copy)).process() == Complete()
+    assert len(world.flows.calls) == 1
+    [reply] = world.replies.published
+    assert reply.properties["outcome"] == "indeterminate"
+
+
+async def test_the_first_message_is_not_called_where_its_copy_was(world: World) -> None:
+    """Another worker died between having the copy accepted and completing the first message."""
+    other = World(slots=1)
+    other.bulkhead.enter("risky", STARTS_AT)
+    delivery = world.delivery(**CALLER)
+    await other.passage(delivery).process()
+    [copy] = other.redeliveries.scheduled
+    assert await world.passage(world.received(copy)).process() == Complete()
+    assert await world.passage(replace(delivery, delivery_count=1)).process() == Complete()
+    assert len(world.flows.calls) == 1
+    assert len(world.replies.published) == 1
+
+
 async def test_such_a_copy_of_a_one_way_request_is_kept_for_its_sender(world: World) -> None:
     delivery = world.delivery(properties={"delivery-attempt": 1, "request-id": "first"})
     await world.passage(delivery).process()

@@ -132,6 +132,7 @@ async def test_a_defect_while_the_caller_is_told_still_ends_in_a_pause_and_an_ab
     ("reason", "settlement"),
     [
         (CutReason.LOCK_LOST, LeaveLocked()),
+        (CutReason.STOPPING, Abandon()),
         (CutReason.DRAIN_OVER, Abandon()),
         (CutReason.STOP_NOW, Abandon()),
     ],

@@ -113,6 +113,10 @@ class FakeCall:
     call: Call
     started_at: float | None = None
 
+    @property
+    def attempts(self) -> int:
+        return 0 if self.is_in_line() else 1
+
     async def run(self) -> FlowOutcome | Running:
         self.started_at = asyncio.get_running_loop().time()
         self.flows.calls.append(self.call)
@@ -128,10 +132,13 @@ class FakeCall:
         return ended
 
     def cut_short(self, why: str) -> Unavailable | Indeterminate:
-        now = asyncio.get_running_loop().time()
-        if self.started_at is None or now < self.started_at + self.flows.safe_for_s:
+        if self.is_in_line():
             return Unavailable(detail=why, attempts=0)
         return Indeterminate(detail=why, attempts=1)
+
+    def is_in_line(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        return self.started_at is None or now < self.started_at + self.flows.safe_for_s
 
 
 @dataclass(kw_only=True)

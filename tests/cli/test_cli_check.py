@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from support.house import House, load_document
+from support.house import House, load_document, open_house
 
 from worker.cli.finding import Finding, Verdict
 from worker.cli.preflight import derived, longest_call_s
@@ -89,14 +89,32 @@ async def test_a_queue_for_later_requests_that_is_not_there_is_told_as_such(
 
 
 @pytest.mark.usefixtures("flow")
-async def test_what_can_not_be_run_yet_is_a_finding_and_no_round_trip_is_tried(
+async def test_sessions_that_the_queue_does_not_keep_are_told_and_no_round_trip_is_tried(
     house: House, command: RunCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLOWBRIDGE_SERVICEBUS__REQUEST_SESSIONS", "true")
     ran = await command("check", "--round-trip", "--json")
     assert ran.status == 1
-    assert findings(ran)["servicebus.request_sessions"][0] == "failed"
+    verdict, detail = findings(ran)["accept a session of queue 'flow-requests'"]
+    assert verdict == "failed"
+    assert "request_sessions" in detail
     assert "round trip" not in findings(ran)
+
+
+async def test_a_queue_with_sessions_can_be_checked_and_asked(
+    command: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_house(request_sessions=True) as ordered:
+        monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", ordered.identity.url)
+        monkeypatch.setenv("FLOWBRIDGE_SERVICEBUS__CONNECTION_STRING", ordered.broker.connection_string)
+        monkeypatch.setenv("FLOWBRIDGE_SERVICEBUS__REQUEST_SESSIONS", "true")
+        monkeypatch.setenv("FLOWBRIDGE_FLOWS__0__URL", ordered.flow.url_of("flow"))
+        ran = await command("check", "--round-trip", "--json")
+        assert ran.status == 0
+        assert findings(ran)["round trip"][0] == "ok"
+        async with ordered.worker(servicebus={"request_sessions": True}):
+            asked = await command("request", "--body", "hello")
+        assert (asked.status, asked.out) == (0, b"hello")
 
 
 def hints(**sections: object) -> list[Finding]:

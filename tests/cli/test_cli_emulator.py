@@ -1,13 +1,15 @@
 import asyncio
 import signal
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from azure.servicebus import ServiceBusMessage
+from azure.servicebus import ServiceBusMessage, TransportType
 from azure.servicebus.aio import ServiceBusClient
+from flow.certificates import ThrowAwayAuthority
 from support.house import House
 
 from worker.cli.emulator_file import read_topology
@@ -33,6 +35,13 @@ rules = [
   { name = "credit", correlation = { subject = "credit", properties = { tier = "gold" } } },
 ]
 """
+
+
+def some_files(folder: Path) -> dict[str, str]:
+    """A server's certificate with its key, its authority's certificate, text, and one that isn't there."""
+    ThrowAwayAuthority(folder).server_context("127.0.0.1")
+    (folder / "text.pem").write_text("no certificate\n")
+    return {name: str(folder / f"{name}.pem") for name in ("server", "authority", "text", "missing")}
 
 
 @asynccontextmanager
@@ -62,6 +71,48 @@ async def test_the_first_line_is_a_connection_string_and_sigterm_ends_it_cleanly
                 await receiver.complete_message(message)
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
+
+
+@pytest.mark.parametrize("kind", [TransportType.Amqp, TransportType.AmqpOverWebsocket])
+async def test_with_a_certificate_it_speaks_tls(tmp_path: Path, kind: TransportType) -> None:
+    authority = ThrowAwayAuthority(tmp_path)
+    authority.server_context("127.0.0.1")
+    files = ("--tls-cert", str(tmp_path / "server.pem"), "--tls-key", str(tmp_path / "server.pem"))
+    async with emulator(*files) as (process, connection_string):
+        assert "UseDevelopmentEmulator" not in connection_string
+        trust = ssl.create_default_context(cafile=authority.pem)
+        endpoint = connection_string.removeprefix("Endpoint=").partition(";")[0]
+        async with (
+            ServiceBusClient.from_connection_string(
+                connection_string, transport_type=kind, custom_endpoint_address=endpoint, ssl_context=trust
+            ) as client,
+            client.get_queue_sender("flow-requests") as sender,
+        ):
+            await sender.send_messages(ServiceBusMessage(b"x"))
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        ("--tls-cert {server}", 2, "expected both --tls-cert and --tls-key, got one"),
+        ("--tls-key {server}", 2, "expected both --tls-cert and --tls-key, got one"),
+        ("--tls-cert {missing} --tls-key {server}", 1, "Can't read {missing}: No such file"),
+        ("--tls-cert {server} --tls-key {missing}", 1, "Can't read {missing}: No such file"),
+        ("--tls-cert {text} --tls-key {server}", 1, "{text} holds no certificate"),
+        ("--tls-cert {server} --tls-key {text}", 1, "{text} holds no key"),
+        ("--tls-cert {authority} --tls-key {server}", 1, "The key in {server} is not that of the certificate in"),
+    ],
+)
+async def test_files_that_are_no_certificate_with_its_key_are_told(
+    tmp_path: Path, command: RunCommand, arguments: str, status: int, said: str
+) -> None:
+    names = some_files(tmp_path)
+    ran = await command("emulator", "--port", "0", *arguments.format(**names).split())
+    assert ran.status == status
+    assert said.format(**names) in ran.err
+    assert ran.err.count("\n") == 1
 
 
 async def test_a_port_that_is_taken_is_told_with_a_way_out(house: House, command: RunCommand) -> None:

@@ -1,12 +1,12 @@
 """Step five for one delivery: a call of its flow, or the fetching of an answer that an earlier call left behind."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Container, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from worker.bridge.leash import CUTS_A_CALL, CutReason, CutShort, Leash
-from worker.bridge.ports import Flows
+from worker.bridge.ports import FlowCall, Flows
 from worker.core.content import body_for
 from worker.core.deadline import call_deadline, reply_due
 from worker.core.delivery import Delivery
@@ -15,6 +15,7 @@ from worker.core.outcome import (
     Answered,
     Expired,
     FlowOutcome,
+    HeldBack,
     Indeterminate,
     Refused,
     Rejected,
@@ -32,15 +33,30 @@ T = TypeVar("T")
 _UNDER_WAY = Indeterminate(detail="A call of the flow was under way when the lock on the request was lost.", attempts=1)
 
 
+@dataclass(frozen=True, slots=True)
+class _UntilItBegins:
+    """What cuts a call: the end of its time, and before its first request also that somebody else can make it."""
+
+    call: FlowCall
+
+    def __contains__(self, reason: object) -> bool:
+        return reason in CUTS_A_CALL or (reason is CutReason.STOPPING and self.call.attempts == 0)
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Calling:
-    """`may_have_run` and `call_s` are what is known so far."""
+    """`may_have_run` and `call_s` are what is known so far.
+
+    `may_be_left`: what isn't called yet when the worker is told to stop goes back to the queue, at no delivery count.
+    """
 
     flows: Flows
     recall: Recall
     leash: Leash
     delivery: Delivery
+    may_be_left: bool
     may_have_run: bool = False
+    _is_run_noted: bool = False
     call_s: float = 0.0
 
     async def call(self, call: Call) -> FlowOutcome | Running | Abandon | LeaveLocked:
@@ -50,18 +66,30 @@ class Calling:
         if must_not_repeat:
             self.recall.keep(self.delivery, _UNDER_WAY, now=_now())
             self.recall.note_run(self.delivery, now=_now())
+            self._is_run_noted = True
         try:
-            outcome = await self._held(flow_call.run())
+            cut_by = _UntilItBegins(flow_call) if self.may_be_left else CUTS_A_CALL
+            outcome = await self._held(flow_call.run(), cut_by)
         except CutShort as cut:
             outcome = flow_call.cut_short(cut.reason.value)
-            if isinstance(outcome, Unavailable) or not must_not_repeat or cut.reason is CutReason.LOCK_LOST:
+            if cut.reason is CutReason.LOCK_LOST:
                 self._remember(outcome, call.flow)
-                return LeaveLocked() if cut.reason is CutReason.LOCK_LOST else Abandon()
+                return LeaveLocked()
+            if isinstance(outcome, Unavailable):
+                outcome = replace(outcome, held_back=HeldBack.STOP)
+            elif not must_not_repeat:
+                self._remember(outcome, call.flow)
+                return Abandon()
         except Exception:
             self._remember(flow_call.cut_short("the bridge failed"), call.flow)
             raise
         self._remember(outcome, call.flow)
         return outcome
+
+    def left(self) -> None:
+        """The delivery ends without an end for the request."""
+        if self._is_run_noted and self.recall.has_run(self.delivery):
+            self.recall.leave_run(self.delivery)
 
     async def fetch(
         self, flow: FlowSpec, running: Running, *, until: float, may_be_left: bool
@@ -73,7 +101,7 @@ class Calling:
         self.may_have_run = True
         fetching = self.flows.fetch(flow, running, until=until, stays_until=_now() + flow.timeout_s)
         try:
-            outcome = await self._held(fetching.run())
+            outcome = await self._held(fetching.run(), CUTS_A_CALL)
         except CutShort as cut:
             if cut.reason is CutReason.LOCK_LOST:
                 return LeaveLocked()
@@ -93,10 +121,10 @@ class Calling:
         if not self.may_have_run:
             self.recall.forget_run(self.delivery)
 
-    async def _held(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _held(self, work: Coroutine[Any, Any, T], cut_by: Container[CutReason]) -> T:
         started = _now()
         try:
-            return await self.leash.hold(work, cut_by=CUTS_A_CALL)
+            return await self.leash.hold(work, cut_by=cut_by)
         finally:
             self.call_s += _now() - started
 

@@ -30,6 +30,10 @@ class Copying:
     is_copied: bool = False
     is_in_doubt: bool = False
 
+    @property
+    def is_possible(self) -> bool:
+        return self.redeliveries is not None
+
     async def try_later(
         self, outcome: Unavailable | Indeterminate, spec: RedeliverySpec, *, tries: int, deadline: float | None
     ) -> str | None:

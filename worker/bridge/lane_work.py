@@ -7,40 +7,30 @@ way, so a lane with work in hand receives in short steps.
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
+from worker.bridge.lane_facts import LaneFacts
 from worker.bridge.leash import CutReason
 from worker.bridge.observed import Observed
+from worker.bridge.outage import Outage
 from worker.bridge.ports import Lane
 from worker.bridge.process import Bridge, Passage
-from worker.bridge.renewals import NEVER, Renewals
+from worker.bridge.renewals import NEVER, RENEWED_AT, Renewals
 from worker.bridge.slot import Slot
 from worker.bridge.slots import Slots
 from worker.core.delivery import Delivery
-from worker.core.failures import BusFailure, Misconfigured
-from worker.core.settlement import Complete, DeadLetter, LeaveLocked, Settled, Settlement
+from worker.core.failures import BusFailure
+from worker.core.lock_capacity import LockCapacity
+from worker.core.settlement import LeaveLocked, Settled, Settlement
 
 _IDLE_WAIT_S: Final = 0.5  # how long a stop may go unnoticed by a lane without work
 _BUSY_WAIT_S: Final = 0.05  # how long a settlement may wait for the receive under way
 _SETTLED_AT_A_TIME: Final = 8  # so that no lock's renewal waits long
-_SETTLED_AGAIN_S: Final = 0.5
-_RENEWED_AT: Final = (0.4, 0.5)  # of a lock's life; what came together is not renewed together
 _RENEWED_AT_A_TIME: Final = 8
-_FIRST_PAUSE_S: Final = 0.2
-_LONGEST_PAUSE_S: Final = 2.0  # so that the worker is back within 3 s of the broker
-_LONGEST_PAUSE_MISCONFIGURED_S: Final = 15.0
 
 _log = structlog.stdlib.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaneFacts:
-    is_receiving: bool
-    in_flight: int
-    failure: str | None  # why it isn't receiving
 
 
 class LaneWork:
@@ -55,20 +45,20 @@ class LaneWork:
         self._is_stopping = False
         self._is_paused = False
         self._is_open = False
-        self._failures = 0  # in a row, since something was last received
-        self._failure: str | None = None
+        self._outage = Outage()
         self._cuts: list[CutReason] = []
         self._permits = 0  # slots kept free for what the broker may still send
         self._in_flight: set[Slot] = set()
         self._ended: list[Slot] = []
         self._renewals = Renewals()
+        self._capacity = LockCapacity()
 
     @property
     def facts(self) -> LaneFacts:
         return LaneFacts(
             is_receiving=self._is_open and not self._is_stopping and not self._is_paused,
             in_flight=len(self._in_flight),
-            failure=self._failure,
+            failure=self._outage.why,
         )
 
     def pause(self, *, is_paused: bool) -> None:
@@ -78,6 +68,7 @@ class LaneWork:
 
     def stop(self) -> None:
         self._is_stopping = True
+        self.cut(CutReason.STOPPING)
         self._wake.set()
 
     def cut(self, reason: CutReason) -> None:
@@ -91,12 +82,13 @@ class LaneWork:
             while not self._is_done:
                 try:
                     await self._lane.open()
-                    self._opened()
+                    self._is_open = True
+                    self._outage.ended()
                     await self._serve(work)
                 except BusFailure as failure:
-                    self._failed(failure)
-                    await self._pause(failure)
-                    self._failures += 1
+                    self._is_open = False
+                    self._keep_permits(0)
+                    await self._pause(self._outage.began(failure))
             self._is_open = False
             await self._lane.close()
             self._keep_permits(0)
@@ -105,36 +97,28 @@ class LaneWork:
     def _is_done(self) -> bool:
         return self._is_stopping and not self._in_flight
 
-    def _opened(self) -> None:
-        if self._failure is not None:
-            _log.info("lane_recovered")
-        self._is_open, self._failure = True, None
-
-    def _failed(self, failure: BusFailure) -> None:
-        if str(failure) != self._failure:
-            _log.warning("lane_failed", failure=str(failure), kind=type(failure).__name__)
-        self._is_open, self._failure = False, str(failure)
-        self._keep_permits(0)
-
     async def _serve(self, work: asyncio.TaskGroup) -> None:
         while True:
             await self._settle_ended()
             await self._renew_due()
             if self._is_done:
                 return
-            if self._ended or self._renewals.next_at() <= _now():
+            duty_in_s = self._seconds_to_next_duty()
+            if duty_in_s == 0:
                 continue
             if self._is_stopping or self._is_paused or not self._may_receive():
-                await self._sleep(self._seconds_to_next_duty())
+                await self._sleep(duty_in_s)
                 continue
             wait_s = _BUSY_WAIT_S if self._in_flight else _IDLE_WAIT_S
             deliveries = await self._lane.receive(most=self._permits, wait_s=wait_s)
-            self._failures = 0
+            self._outage.heard()
             for delivery in deliveries:
                 self._start(delivery, work)
             self._keep_permits(self._lane.credit)
 
     def _may_receive(self) -> bool:
+        if len(self._in_flight) >= self._capacity.most:
+            return False  # until one of them ends
         if self._permits == 0:
             self._permits = self._slots.take(1)
         if self._permits == 0:
@@ -169,31 +153,29 @@ class LaneWork:
 
     async def _settle_ended(self) -> None:
         """Whatever has ended, a few at a time; what wasn't confirmed is said again, through a new link."""
-        slots = self._ended[:_SETTLED_AT_A_TIME]
+        began = _now()
+        slots = [slot for slot in self._ended if slot.settle_at <= began][:_SETTLED_AT_A_TIME]
         if not slots:
             return
         results = await self._lane.settle([(slot.delivery, _settlement_of(slot)) for slot in slots])
+        self._capacity.took(_now() - began, operations=len(slots))
+        unconfirmed = [slot for slot, settled in zip(slots, results, strict=True) if settled is Settled.FAILED]
         for slot, settled in zip(slots, results, strict=True):
             if settled is not Settled.FAILED:
                 self._finish(slot, settled)
             elif slot.locked_until <= _now():
                 self._finish(slot, Settled.LOCK_LOST)
-        if any(slot in self._ended for slot in slots):  # the link is in doubt, and nothing else may find that out soon
+        if unconfirmed:  # the link is in doubt, and nothing else may find that out soon
+            unconfirmed[0].settle_later(_now())  # it alone was tried, and must not keep those behind it waiting
             await self._lane.open()
             self._keep_permits(self._lane.credit)
-            await asyncio.sleep(_SETTLED_AGAIN_S)
 
     def _finish(self, slot: Slot, settled: Settled) -> None:
-        """What comes again stays in memory."""
-        if settled is Settled.DONE and isinstance(slot.settlement, Complete | DeadLetter):
-            self._bridge.recall.forget(slot.delivery)
-        if slot.expiry is not None:
-            slot.expiry.cancel()
         self._renewals.cancel(slot)
         self._ended.remove(slot)
         self._in_flight.remove(slot)
         self._slots.give_back(1)
-        self._observe(slot.observed(settled, _now()))
+        self._observe(slot.finish(settled, _now()))
 
     async def _renew_due(self) -> None:
         """A few at a time, so that no settlement waits long."""
@@ -201,7 +183,9 @@ class LaneWork:
             slot = self._renewals.first_due(_now())
             if slot is None:
                 return
+            began = _now()
             locked_until = await self._lane.renew_lock(slot.delivery)
+            self._capacity.took(_now() - began)
             if locked_until is None:
                 self._lose(slot)
             elif slot.renew_at <= _now():
@@ -213,7 +197,8 @@ class LaneWork:
             slot.expiry.cancel()
         slot.locked_until = until
         left_s = until - _now()
-        self._renewals.plan(slot, _now() + left_s * random.uniform(*_RENEWED_AT))  # noqa: S311 - jitter
+        self._capacity.locked_for(left_s)
+        self._renewals.plan(slot, _now() + left_s * random.uniform(*RENEWED_AT))  # noqa: S311 - jitter
         slot.expiry = asyncio.get_running_loop().call_at(until, self._lose, slot)
 
     def _lose(self, slot: Slot) -> None:
@@ -225,13 +210,12 @@ class LaneWork:
             _log.warning("lock_lost", sequence_number=slot.delivery.sequence_number)
 
     def _seconds_to_next_duty(self) -> float:
-        return max(0.0, self._renewals.next_at() - _now())
+        settle_at = min((slot.settle_at for slot in self._ended), default=NEVER)
+        return max(0.0, min(settle_at, self._renewals.next_at()) - _now())
 
-    async def _pause(self, failure: BusFailure) -> None:
-        """Full jitter; what ended is given up as its lock runs out meanwhile, and all of it ends the pause."""
-        longest_s = _LONGEST_PAUSE_MISCONFIGURED_S if isinstance(failure, Misconfigured) else _LONGEST_PAUSE_S
-        bound_s = min(longest_s, _FIRST_PAUSE_S * 2.0 ** min(self._failures, 10))
-        until = _now() + random.uniform(0.1, bound_s)  # noqa: S311 - jitter
+    async def _pause(self, seconds: float) -> None:
+        """What ended is given up as its lock runs out meanwhile, and all of it ends the pause."""
+        until = _now() + seconds
         while _now() < until and not self._is_done:
             await self._sleep(until - _now())
             for slot in [slot for slot in self._ended if slot.locked_until <= _now()]:

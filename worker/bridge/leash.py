@@ -1,7 +1,7 @@
 """What can end the work on a request early."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Container, Coroutine
 from enum import Enum
 from typing import Any, Final, TypeVar
 
@@ -10,11 +10,13 @@ T = TypeVar("T")
 
 class CutReason(Enum):
     LOCK_LOST = "the lock on the request was lost"
+    STOPPING = "the worker is stopping"
     DRAIN_OVER = "the worker is stopping and could wait no longer"
     STOP_NOW = "the worker stopped"
 
 
-CUTS_A_CALL: Final = frozenset(CutReason)
+CUTS_A_CALL: Final = frozenset({CutReason.LOCK_LOST, CutReason.DRAIN_OVER, CutReason.STOP_NOW})
+CUTS_A_WAIT: Final = frozenset(CutReason)  # for what has not begun, or may begin anew
 CUTS_A_REPLY: Final = frozenset({CutReason.LOCK_LOST, CutReason.STOP_NOW})  # a drained worker still answers
 
 
@@ -31,31 +33,35 @@ class Leash:
 
     def __init__(self) -> None:
         self._cuts: list[CutReason] = []
-        self._cut_by: frozenset[CutReason] = frozenset()
+        self._cut_by: Container[CutReason] = ()
+        self._cut_short_by: CutReason | None = None  # what is awaited now
         self._scope: asyncio.Timeout | None = None
 
     def cut(self, reason: CutReason) -> None:
         self._cuts.append(reason)
-        if self._scope is not None and not self._scope.expired() and reason in self._cut_by:
+        if self._scope is not None and self._cut_short_by is None and reason in self._cut_by:
+            self._cut_short_by = reason
             self._scope.reschedule(0.0)  # long past on the loop's clock: now
 
-    async def hold(self, work: Coroutine[Any, Any, T], *, cut_by: frozenset[CutReason]) -> T:
-        """The result of `work`, or `CutShort` after it was cancelled. Cancellation from outside passes through."""
+    async def hold(self, work: Coroutine[Any, Any, T], *, cut_by: Container[CutReason]) -> T:
+        """The result of `work`, or `CutShort` after it was cancelled. Cancellation from outside passes through.
+
+        `cut_by` is asked when a cut comes, so its answer may change while `work` goes on.
+        """
         if (reason := self._first_of(cut_by)) is not None:
             work.close()
             raise CutShort(reason)
         scope = asyncio.timeout(None)
-        self._scope, self._cut_by = scope, cut_by
+        self._scope, self._cut_by, self._cut_short_by = scope, cut_by, None
         try:
             async with scope:
                 return await work
         except TimeoutError:
-            reason = self._first_of(cut_by)
-            if reason is None or not scope.expired():
+            if self._cut_short_by is None or not scope.expired():
                 raise
-            raise CutShort(reason) from None
+            raise CutShort(self._cut_short_by) from None
         finally:
             self._scope = None
 
-    def _first_of(self, reasons: frozenset[CutReason]) -> CutReason | None:
+    def _first_of(self, reasons: Container[CutReason]) -> CutReason | None:
         return next((cut for cut in self._cuts if cut in reasons), None)

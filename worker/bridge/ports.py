@@ -46,7 +46,62 @@ class Lane(Protocol):
         ...
 
 
+class SessionLane(Protocol):
+    """One receiver that holds one session of the request queue at a time. One task owns it.
+
+    `accept`, `receive`, `begin` and `renew_lock` raise `SessionLost`, `BusUnreachable` or `Misconfigured`; in each case
+    there is no way to settle what was received in the session, and another must be accepted.
+    """
+
+    async def accept(self, *, wait_s: float) -> bool:
+        """Whether a session with messages came free within `wait_s`. May be cancelled."""
+        ...
+
+    @property
+    def locked_until(self) -> float:
+        """The end of the session's lock, on the loop's clock."""
+        ...
+
+    async def receive(self, *, wait_s: float) -> Delivery | None:
+        """The session's next message; None after about `wait_s`. Never cancelled.
+
+        Its delivery count includes those holders of the session that began it and ended without a word.
+        """
+        ...
+
+    async def begin(self, delivery: Delivery) -> None:
+        """Let the next holder know, should this one end without a word."""
+        ...
+
+    async def settle(self, settlement: Settlement) -> Settled:
+        """Of what was received last. Never raises for the broker's sake; never cut by cancellation.
+
+        Whatever is not `DONE` leaves no session.
+        """
+        ...
+
+    async def renew_lock(self) -> bool:
+        """False when it is lost."""
+        ...
+
+    async def hand_back(self) -> None:
+        """The session, with what is unsettled in it, goes to whoever accepts it next, at no delivery count.
+
+        Never raises; nothing to do where no session is held.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Returns when every link has been. Never raises."""
+        ...
+
+
 class FlowCall(Protocol):
+    @property
+    def attempts(self) -> int:
+        """Requests made so far."""
+        ...
+
     async def run(self) -> FlowOutcome | Running:
         """Every attempt that the call's deadline and the flow's limits allow. Raises nothing but cancellation."""
         ...

@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import structlog
-
-from worker.bridge.calling import Calling, call_of, fetch_until, may_have_run
+from worker.bridge.calling import Calling, may_have_run
 from worker.bridge.copying import Copying
 from worker.bridge.leash import CUTS_A_REPLY, CutReason, CutShort, Leash
+from worker.bridge.obtaining import Errand, Obtaining
 from worker.bridge.places import Places
 from worker.bridge.ports import Flows, Redeliveries, Replies
 from worker.core import address
@@ -19,29 +18,24 @@ from worker.core.flow_spec import FlowSpec
 from worker.core.outcome import (
     Answered,
     Expired,
-    FlowOutcome,
     HeldBack,
     Indeterminate,
     Reason,
     Refused,
     Rejected,
     RequestOutcome,
-    Running,
     Unavailable,
     in_doubt,
     lost_sight_of,
     too_large,
 )
-from worker.core.recall import Recall, Recalled
-from worker.core.redelivery import RedeliverySpec, first_enqueued_at, is_copy
+from worker.core.recall import Recall
+from worker.core.redelivery import RedeliverySpec, first_enqueued_at
 from worker.core.reply import Undelivered, asked_of, compose
-from worker.core.request import Call, Destination, Request, ReturnAddress
-from worker.core.retry import LEAST_ATTEMPT_S, next_poll_s
+from worker.core.request import Destination, Request, ReturnAddress
 from worker.core.route import RouteRule, choose
 from worker.core.settlement import Abandon, Complete, DeadLetter, LeaveLocked, Settlement
 from worker.core.verdict import TryLater, Verdict, dead_letter, judge, undeliverable
-
-_log = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,17 +75,42 @@ class Passage:
     deadline: float | None = None
     calling: Calling = field(init=False)
     copying: Copying = field(init=False)
+    obtaining: Obtaining = field(init=False)
     outcome: RequestOutcome | None = None
-    is_recalled: bool = False
     is_replied: bool = False
 
     def __post_init__(self) -> None:
         bridge, leash, delivery = self.bridge, self.leash, self.delivery
-        self.calling = Calling(flows=bridge.flows, recall=bridge.recall, leash=leash, delivery=delivery)
         self.copying = Copying(redeliveries=bridge.redeliveries, recall=bridge.recall, leash=leash, delivery=delivery)
+        may_be_left = self.copying.is_possible or bridge.spec.redelivery.is_in_place
+        self.calling = Calling(
+            flows=bridge.flows, recall=bridge.recall, leash=leash, delivery=delivery, may_be_left=may_be_left
+        )
+        self.obtaining = Obtaining(
+            delivery=delivery,
+            leash=leash,
+            recall=bridge.recall,
+            places=bridge.places,
+            calling=self.calling,
+            copying=self.copying,
+            redelivery=bridge.spec.redelivery,
+        )
+
+    @property
+    def is_recalled(self) -> bool:
+        return self.obtaining.is_recalled
 
     async def process(self) -> Settlement:
         """Whatever the world does at one of the awaits, a settlement comes of it."""
+        settlement: Settlement | None = None
+        try:
+            settlement = await self._process()
+        finally:
+            if not isinstance(settlement, Complete | DeadLetter):
+                self.calling.left()
+        return settlement
+
+    async def _process(self) -> Settlement:
         spec = self.bridge.spec
         destination = address.resolve(self.delivery, reply_queues=spec.reply_queues, namespace_host=spec.namespace_host)
         if isinstance(destination, Rejected):
@@ -109,7 +128,9 @@ class Passage:
         if isinstance(flow, Rejected | Indeterminate):
             return await self._end(flow, destination)
         self.flow = flow
-        outcome = await self._outcome(request, flow)
+        errand = Errand(request=request, flow=flow, destination=destination, deadline=self.deadline)
+        outcome = await self.obtaining.obtain(errand)
+        self.outcome = self.obtaining.outcome
         if isinstance(outcome, Complete | DeadLetter | Abandon | LeaveLocked):
             return outcome
         return await self._end(outcome, destination)
@@ -125,94 +146,6 @@ class Passage:
             self.outcome = Unavailable(detail=detail, attempts=0)
         self.is_replied = await self._publish(self.outcome, self.destination) is None
 
-    async def _outcome(self, request: Request, flow: FlowSpec) -> RequestOutcome | Settlement:
-        """From memory, from the run that an earlier delivery began, or from a call."""
-        self.calling.may_have_run = request.fetch is not None
-        recalled = self.bridge.recall.look_up(self.delivery, now=_now())
-        if recalled is not None and (settled := self._recall(recalled)) is not None:
-            return settled
-        if recalled is not None:
-            known: Call | RequestOutcome | Running = recalled.outcome
-        elif request.fetch is not None:
-            known = request.fetch.running
-        elif is_copy(self.delivery) and not flow.idempotent and self.bridge.recall.has_run(self.delivery):
-            return self._called_before(request)
-        else:
-            known = call_of(request, self.delivery, flow, deadline=self.deadline, now=_now())
-        if not isinstance(known, Call | Running):
-            return known
-        async with self.bridge.places.entered(flow.name) as turn_in_s:
-            if isinstance(known, Call):
-                if turn_in_s is not None:
-                    return _no_place(flow, turn_in_s)
-                outcome = await self.calling.call(known)
-                if not isinstance(outcome, Running):
-                    return outcome
-                known = outcome
-            return await self._follow(known, flow, is_fetch=request.fetch is not None, turn_in_s=turn_in_s)
-
-    def _called_before(self, request: Request) -> Settlement:
-        """The original came here, too, while its copy was in doubt: whoever called the flow then ends the request."""
-        _log.warning("copy_of_a_call", request_id=request.request_id)
-        if isinstance(self.destination, ReturnAddress):
-            return Complete()
-        why = "This worker has called the flow for this request before, so it may have run; it is not called again."
-        self.outcome = Indeterminate(detail=why, attempts=0)
-        return dead_letter(self.outcome)
-
-    def _recall(self, recalled: Recalled) -> Settlement | None:
-        self.is_recalled = True
-        self.calling.may_have_run = may_have_run(recalled.outcome)
-        self.copying.is_in_doubt = isinstance(recalled.outcome, Unavailable)  # kept only while a copy is scheduled
-        if not isinstance(recalled.outcome, Running):
-            self.outcome = recalled.outcome
-        return recalled.settlement
-
-    async def _follow(
-        self, running: Running, flow: FlowSpec, *, is_fetch: bool, turn_in_s: float | None
-    ) -> FlowOutcome | Settlement:
-        """Fetch the answer of a run that goes on.
-
-        A copy does it for a flow that isn't idempotent: once the original is completed, no crash can lead to a second
-        call. So does one that waits for its turn, or has taken a slot for as long as an attempt may. An idempotent
-        flow spares itself the way over the queue.
-        """
-        until = fetch_until(self.delivery, flow, deadline=self.deadline, now=_now())
-        is_handed_over = turn_in_s is not None or not (is_fetch or flow.idempotent)
-        while True:
-            if is_handed_over:
-                settlement = await self._hand_over(running, flow, until=until, turn_in_s=turn_in_s or 0.0)
-                if settlement is not None:
-                    return settlement
-            result = await self.calling.fetch(flow, running, until=until, may_be_left=is_fetch)
-            if not isinstance(result, Running):
-                return result
-            running, is_handed_over, turn_in_s = result, True, None
-
-    async def _hand_over(
-        self, running: Running, flow: FlowSpec, *, until: float, turn_in_s: float
-    ) -> Settlement | None:
-        """None where a copy would come too late, or the queue doesn't take it."""
-        left_s = until - _now()
-        first_s = next_poll_s(0, retry_after_s=running.retry_after_s, remaining_s=left_s)
-        if first_s is None or max(first_s, turn_in_s) + LEAST_ATTEMPT_S >= left_s:
-            return None
-        try:
-            undelivered = await self.copying.hand_over(
-                running, flow=flow.name, delay_s=max(first_s, turn_in_s), deadline=self.deadline or until
-            )
-        except CutShort as cut:
-            if cut.reason is CutReason.LOCK_LOST:
-                return LeaveLocked()
-            self.outcome = lost_sight_of(running, cut.reason.value)
-            if isinstance(self.destination, ReturnAddress):
-                return undeliverable(self.outcome, cut.reason.value)
-            return dead_letter(self.outcome)
-        if undelivered is None:
-            return Complete()
-        _log.warning("answer_fetched_in_place", why=undelivered.detail)
-        return None
-
     async def _end(self, outcome: RequestOutcome, destination: Destination) -> Settlement:
         """Reply first, then settle; what may be tried again later is copied first, then completed."""
         self.outcome = outcome
@@ -226,14 +159,15 @@ class Passage:
             if is_idempotent or not may_have_run(outcome):
                 return Abandon()
             return undeliverable(self.outcome, cut.reason.value)
-        if not (isinstance(settlement, DeadLetter) and settlement.reason is Reason.REPLY_UNDELIVERABLE):
+        is_undelivered = isinstance(settlement, DeadLetter) and settlement.reason is Reason.REPLY_UNDELIVERABLE
+        if not (is_undelivered or isinstance(settlement, Abandon)):
             self.bridge.recall.keep(self.delivery, self.outcome, settlement=settlement, now=_now())
         return settlement
 
-    async def _carry_out(self, verdict: Verdict, outcome: RequestOutcome) -> Complete | DeadLetter:
+    async def _carry_out(self, verdict: Verdict, outcome: RequestOutcome) -> Complete | DeadLetter | Abandon:
         then = verdict.then
         if isinstance(then, TryLater):
-            why_not = await self.copying.try_later(
+            why_not = self.obtaining.no_further_try or await self.copying.try_later(
                 then.outcome,
                 self.bridge.spec.redelivery,
                 tries=0 if self.request is None else self.request.delivery_attempt,
@@ -241,6 +175,9 @@ class Passage:
             )
             if why_not is None:
                 return Complete()
+            is_left = isinstance(outcome, Unavailable) and outcome.held_back is HeldBack.STOP
+            if is_left and not self.copying.is_in_doubt:
+                return Abandon()
             then = Complete() if verdict.reply_to is not None else dead_letter(outcome, because=why_not)
         if verdict.reply_to is not None:
             told = self.outcome = self._as_far_as_known(outcome)
@@ -263,7 +200,8 @@ class Passage:
     async def _reply(self, outcome: RequestOutcome, to: ReturnAddress) -> Undelivered | None:
         undelivered = await self._publish(outcome, to)
         if undelivered is not None and undelivered.is_too_large and isinstance(outcome, Answered | Refused):
-            detail = f"The flow answered, but the answer is larger than a message on {to.queue!r} may be."
+            size_bytes = 0 if outcome.body is None else len(outcome.body.content)
+            detail = f"The flow answered, but {size_bytes:,} bytes are more than a message on {to.queue!r} may have."
             self.outcome = too_large(outcome, detail)
             undelivered = await self._publish(self.outcome, to)
         self.is_replied = undelivered is None
@@ -299,15 +237,6 @@ def _route(request: Request, spec: BridgeSpec) -> FlowSpec | Rejected | Indeterm
             f'and images on the step, or set truncated = "pass" on the flow {name!r}.',
         )
     return flow
-
-
-def _no_place(flow: FlowSpec, turn_in_s: float) -> Unavailable:
-    return Unavailable(
-        detail=f"Flow {flow.name} holds all the slots that this worker can give it; it was not called.",
-        attempts=0,
-        retry_after_s=turn_in_s,
-        held_back=HeldBack.PLACE,
-    )
 
 
 def _now() -> float:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from worker.bridge.lane_work import LaneWork
 from worker.bridge.leash import CutReason
 from worker.bridge.observed import Observed
-from worker.bridge.ports import Lane
+from worker.bridge.ports import Lane, SessionLane
 from worker.bridge.process import Bridge
+from worker.bridge.session_work import SessionWork
 from worker.bridge.slots import Slots
+from worker.bridge.turns import Turns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,11 +26,37 @@ class PumpFacts:
 
 
 class Pump:
+    """Of a queue without sessions, by `lanes`; or of one with them, by `sessions`, each a slot of its own.
+
+    `max_delivery_count`: as a queue with sessions has it.
+    """
+
     def __init__(
-        self, lanes: Sequence[Lane], *, bridge: Bridge, concurrency: int, observe: Callable[[Observed], None]
+        self,
+        lanes: Sequence[Lane] = (),
+        *,
+        sessions: Sequence[SessionLane] = (),
+        bridge: Bridge,
+        concurrency: int,
+        max_delivery_count: int = 10,
+        observe: Callable[[Observed], None],
     ) -> None:
-        self._slots = Slots(concurrency)
-        self._lanes = [LaneWork(lane, bridge=bridge, slots=self._slots, observe=observe) for lane in lanes]
+        self._slots = slots = Slots(concurrency)
+        turns = Turns(len(sessions))
+        self._lanes: list[LaneWork | SessionWork] = [
+            *(LaneWork(lane, bridge=bridge, slots=slots, observe=observe) for lane in lanes),
+            *(
+                SessionWork(
+                    lane,
+                    bridge=bridge,
+                    slots=slots,
+                    turns=turns,
+                    max_delivery_count=max_delivery_count,
+                    observe=observe,
+                )
+                for lane in sessions
+            ),
+        ]
         self._is_stopping = False
         self._is_paused = False
 

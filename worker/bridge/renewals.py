@@ -7,6 +7,7 @@ from typing import Final
 from worker.bridge.slot import Slot
 
 NEVER: Final = float("inf")
+RENEWED_AT: Final = (0.4, 0.5)  # of a lock's life; what came together is not renewed together
 _FEW: Final = 64
 
 

@@ -5,15 +5,17 @@ from dataclasses import dataclass
 
 import structlog
 
-from worker.bridge.leash import CUTS_A_CALL, CutReason, CutShort
+from worker.bridge.leash import CUTS_A_WAIT, CutReason, CutShort
 from worker.bridge.observed import Observed
 from worker.bridge.process import Passage
 from worker.core.decode import request_id_of
 from worker.core.delivery import Delivery
-from worker.core.settlement import Abandon, LeaveLocked, Settled, Settlement
+from worker.core.settlement import Abandon, Complete, DeadLetter, LeaveLocked, Settled, Settlement
 from worker.core.verdict import detail_of, http_status_of, kind_of, reason_of, run_id_of
 
 _LONGEST_PAUSE_S = 30.0
+_SETTLED_AGAIN_S = 0.5
+_LONGEST_UNCONFIRMED_S = 8.0
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -28,6 +30,8 @@ class Slot:
     renew_at: float = float("inf")
     expiry: asyncio.TimerHandle | None = None
     settlement: Settlement | None = None
+    settle_at: float = 0.0  # once it has ended
+    unconfirmed: int = 0  # settlements said, of which nothing was heard
     defect: str | None = None
 
     @property
@@ -53,7 +57,7 @@ class Slot:
         pause_s = min(_LONGEST_PAUSE_S, 2.0 ** min(self.delivery.delivery_count, 10))
         try:
             await self._tell_caller()
-            await self.passage.leash.hold(asyncio.sleep(pause_s), cut_by=CUTS_A_CALL)
+            await self.passage.leash.hold(asyncio.sleep(pause_s), cut_by=CUTS_A_WAIT)
         except CutShort as cut:
             return LeaveLocked() if cut.reason is CutReason.LOCK_LOST else Abandon()
         return Abandon()
@@ -65,6 +69,18 @@ class Slot:
             raise
         except Exception:  # noqa: BLE001 - likely the same defect again; the message goes back all the same
             _log.exception("bridge_defect_untold", sequence_number=self.delivery.sequence_number)
+
+    def settle_later(self, now: float) -> None:
+        self.settle_at = now + min(_LONGEST_UNCONFIRMED_S, _SETTLED_AGAIN_S * 2.0 ** min(self.unconfirmed, 10))
+        self.unconfirmed += 1
+
+    def finish(self, settled: Settled, now: float) -> Observed:
+        """What comes again stays in memory."""
+        if self.expiry is not None:
+            self.expiry.cancel()
+        if settled is Settled.DONE and isinstance(self.settlement, Complete | DeadLetter):
+            self.passage.bridge.recall.forget(self.delivery)
+        return self.observed(settled, now)
 
     def observed(self, settled: Settled, now: float) -> Observed:
         outcome, flow = self.passage.outcome, self.passage.flow

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+import uuid
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from worker.app import (
-    NO_ORDER_YET,
     Stop,
     assembled,
     bulkhead_of,
@@ -111,8 +111,6 @@ def derived(settings: Settings) -> list[Finding]:
         found.append(
             hint("deliveries", "callers hear of a failing worker from the third delivery on; allow at least 3")
         )
-    if bus.request_sessions:
-        found.append(_refused(NO_ORDER_YET))
     if not bus.reply_queues:
         found.append(hint("replies", "reply_queues is empty, so every request with a return address is dead-lettered"))
     return found
@@ -121,10 +119,13 @@ def derived(settings: Settings) -> list[Finding]:
 def _slots(settings: Settings) -> Finding:
     bulkhead, concurrency, flows = bulkhead_of(settings), settings.worker.concurrency, list(settings.flow_specs())
     if redelivery_queue(settings) is None:
+        remedy = "set servicebus.retry_queue"
+        if settings.servicebus.request_sessions:
+            remedy = "raise worker.concurrency above the sum of the flows' concurrency"
         unkept = (
             "no slots are kept for any flow, because what finds none has no queue to go back to: one that hangs may"
         )
-        return hint("slots", f"{unkept} take all {concurrency}; set servicebus.retry_queue")
+        return hint("slots", f"{unkept} take all {concurrency}; {remedy}")
     if bulkhead.kept == 0:
         few = f"{concurrency} slots are too few to keep any for each of {len(flows)} flows: one that hangs may take all"
         return hint("slots", f"{few}; raise worker.concurrency to {2 * len(flows)} at least")
@@ -168,7 +169,7 @@ def _probes(settings: Settings, bus: Bus, *, round_trip: bool) -> list[Coroutine
     sources = dict.fromkeys(lane_sources(settings))
     copies_to = redelivery_queue(settings)
     return [
-        *(_link(probe.request_source(bus, source)) for source in sources),
+        *(_link(probe.request_source(bus, source, has_sessions=names.request_sessions)) for source in sources),
         *(_link(probe.sender_link(bus, queue, "send replies")) for queue in names.reply_queues),
         *(_session(bus, queue, is_needed=round_trip) for queue in names.reply_queues),
         *(_link(probe.sender_link(bus, queue, "send requests for later")) for queue in [copies_to] if queue),
@@ -205,6 +206,7 @@ async def _round_trip(settings: Settings) -> Finding:
             reply = await requester.request(
                 b"{}",
                 flow=next(iter(settings.flow_specs())),
+                session_id=str(uuid.uuid4()) if settings.servicebus.request_sessions else None,
                 properties={FIRST_ENQUEUED: int(time.time() * 1000) - TOO_LATE_MS},
                 timeout_s=ROUND_TRIP_S,
             )

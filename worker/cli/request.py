@@ -2,6 +2,7 @@
 
 import base64
 import sys
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -40,6 +41,10 @@ def request(
         typer.Option("--property", metavar="K=V", help="An application property; may be repeated."),
     ] = None,
     timeout: Annotated[float | None, typer.Option(metavar="S", help="Seconds to wait for the answer.")] = None,
+    session: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Of a request queue with sessions. [default: one of its own]"),
+    ] = None,
     reply_queue: Annotated[str | None, typer.Option(metavar="Q", help="Where to be answered.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -59,6 +64,8 @@ def request(
         "timeout_s": _positive(timeout),
     }
     settings = settings_from(config, needs_flows=False)
+    if settings.servicebus.request_sessions or session is not None:
+        arguments["session_id"] = session or str(uuid.uuid4())
     raise typer.Exit(in_loop(_ask(settings, reply_queue, arguments, as_json=as_json)))
 
 

@@ -47,6 +47,7 @@ class Recall:
         self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
         self._size_bytes = 0
         self._runs: OrderedDict[tuple[str, int], float] = OrderedDict()  # by the first message, with their times
+        self._left: set[tuple[str, int]] = set()  # of these, whose request nobody here is to end
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -74,17 +75,26 @@ class Recall:
             self._size_bytes -= entry.size_bytes
 
     def note_run(self, delivery: Delivery, *, now: float) -> None:
-        """A run may start here for the request. Kept beyond its end, because a copy of it may still come."""
+        """A run may start here for the request. Kept beyond its end: a copy, or the first message, may still come."""
+        self._left.discard(origin_of(delivery))
         self._runs[origin_of(delivery)] = now
         while len(self._runs) > self._spec.max_entries or now - next(iter(self._runs.values())) > self._spec.max_age_s:
-            self._runs.popitem(last=False)
+            self._left.discard(self._runs.popitem(last=False)[0])
 
     def has_run(self, delivery: Delivery) -> bool:
         return origin_of(delivery) in self._runs
 
+    def leave_run(self, delivery: Delivery) -> None:
+        """The delivery that it was noted for ended without an end for the request."""
+        self._left.add(origin_of(delivery))
+
+    def is_left(self, delivery: Delivery) -> bool:
+        return origin_of(delivery) in self._left
+
     def forget_run(self, delivery: Delivery) -> None:
         """It surely didn't."""
         self._runs.pop(origin_of(delivery), None)
+        self._left.discard(origin_of(delivery))
 
     def _evict(self, now: float) -> None:
         while self._entries:

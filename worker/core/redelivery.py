@@ -19,17 +19,21 @@ from worker.core.outcome import Indeterminate, Running, Unavailable
 
 FIRST_ENQUEUED = "first-enqueued"  # epoch milliseconds, the broker's clock
 _LEAST_HANDOVER_S = 0.2  # so that the original has gone before the copy comes
-_LEAST_TIME_S = 1.0  # that a copy needs before its deadline, to be called and answered
-_LEAST_WAIT_S = 1.0  # for what our own limits hold back
+LEAST_TIME_S = 1.0  # that a copy needs before its deadline, to be called and answered
+LEAST_WAIT_S = 1.0  # for what our own limits hold back
 _OF_AN_ANSWER = frozenset({ANSWER_ATTEMPTS, ANSWER_FLOW, ANSWER_LOCATION, ANSWER_RUN_ID})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedeliverySpec:
-    """`delays_s`: before the first, second, … further try; a copy that was held back takes none of them."""
+    """`delays_s`: before the first, second, … further try; a request that was held back takes none of them.
+
+    `is_in_place`: sessions keep their order, so a request is tried again where it is, and no copy of it is made.
+    """
 
     delays_s: tuple[float, ...]
     max_age_s: float
+    is_in_place: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,18 +69,18 @@ def plan_copy(
     age_s = max(0.0, now - first_enqueued_at(delivery))
     left_age_s = spec.max_age_s - age_s
     if isinstance(outcome, Unavailable) and outcome.held_back is not None:
-        delay_s = max(_LEAST_WAIT_S, outcome.retry_after_s or 0.0) * (1.0 + 0.2 * draw)
-        if left_age_s >= _LEAST_WAIT_S:  # to the end of its age, though its turn comes later
+        delay_s = max(LEAST_WAIT_S, outcome.retry_after_s or 0.0) * (1.0 + 0.2 * draw)
+        if left_age_s >= LEAST_WAIT_S:  # to the end of its age, though its turn comes later
             delay_s = min(delay_s, left_age_s)
     elif tries < len(spec.delays_s):
-        delay_s = max(spec.delays_s[tries], _asked_delay_s(outcome))
+        delay_s = max(spec.delays_s[tries], asked_delay_s(outcome))
         tries += 1
     else:
         return NoFurtherTry(why=f"all {len(spec.delays_s) + 1} tries are spent")
     if delay_s > left_age_s:
         return NoFurtherTry(why=f"it is {age_s:.0f} s old and may wait {spec.max_age_s:g} s in all (max_age_s)")
     left_s = _time_to_live_left_s(delivery, now)
-    if (deadline is not None and now + delay_s + _LEAST_TIME_S >= deadline) or (
+    if (deadline is not None and now + delay_s + LEAST_TIME_S >= deadline) or (
         left_s is not None and delay_s >= left_s
     ):
         return NoFurtherTry(why=f"the next try, in {delay_s:.0f} s, would come after its time is over")
@@ -109,9 +113,9 @@ def plan_fetch(running: Running, delivery: Delivery, *, flow: str, delay_s: floa
     )
 
 
-def is_copy(delivery: Delivery) -> bool:
-    """Whether a worker made it."""
-    return DELIVERY_ATTEMPT in delivery.properties and REQUEST_ID in delivery.properties
+def is_replay(delivery: Delivery) -> bool:
+    """Whether an operator sent it again, rather than its sender for the first time, or a worker."""
+    return REQUEST_ID in delivery.properties and DELIVERY_ATTEMPT not in delivery.properties
 
 
 def origin_of(delivery: Delivery) -> tuple[str, int]:
@@ -150,7 +154,7 @@ def _outliving_s(left_s: float) -> float:
     return max(left_s, 0.0) + 60.0
 
 
-def _asked_delay_s(outcome: Unavailable | Indeterminate) -> float:
+def asked_delay_s(outcome: Unavailable | Indeterminate) -> float:
     return (outcome.retry_after_s or 0.0) if isinstance(outcome, Unavailable) else 0.0
 
 

@@ -32,7 +32,7 @@ class Response:
     """A status line and headers arrived; `body` is a `Flaw` where not all of the body did.
 
     `retry_after_s` is the Retry-After header, already read. `location` is None where the header is absent.
-    `remaining_writes` counts down to the trigger's 429.
+    `remaining_writes` counts down to the trigger's 429. `least_bytes`: that a body which is too large has.
     """
 
     status: int
@@ -42,6 +42,7 @@ class Response:
     location: str | None = None
     retry_after_s: float | None = None
     remaining_writes: int | None = None
+    least_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +199,7 @@ def _own_answer(response: Response, attempts: int) -> Ended:
 def _broken(response: Response, flaw: Flaw, attempts: int) -> Ended:
     too_large = flaw is Flaw.TOO_LARGE
     indeterminate = Indeterminate(
-        detail=f"The flow answered with HTTP {response.status}, but {_FLAWS[flaw]}.",
+        detail=f"The flow answered with HTTP {response.status}, but {_flaw(response, flaw)}.",
         attempts=attempts,
         http_status=response.status,
         run_id=response.run_id,
@@ -247,7 +248,7 @@ def _said(response: Response, error: PlatformError | None) -> str:
     if error is not None:
         return f"The platform answered with HTTP {response.status} {error.code}: {error.message}".rstrip(": ")
     if isinstance(response.body, Flaw):
-        return f"The platform answered with HTTP {response.status}, but {_FLAWS[response.body]}."
+        return f"The platform answered with HTTP {response.status}, but {_flaw(response, response.body)}."
     return f"The platform answered with HTTP {response.status}."
 
 
@@ -265,9 +266,14 @@ def _fit_to_show(text: str, limit: int) -> str:
     return "".join(character if character.isprintable() else " " for character in shown)
 
 
+def _flaw(response: Response, flaw: Flaw) -> str:
+    if flaw is Flaw.TOO_LARGE:
+        return f"the answer has {response.least_bytes:,} bytes or more, above max_response_bytes"
+    return _FLAWS[flaw]
+
+
 _FLAWS: Final = {
     Flaw.CUT_OFF: "the connection was lost before the whole answer arrived",
     Flaw.TIMED_OUT: "the time was up before the whole answer arrived",
     Flaw.GARBLED: "the answer's compression can't be undone",
-    Flaw.TOO_LARGE: "the answer is larger than max_response_bytes",
 }

@@ -135,6 +135,7 @@ async def exchange(
         run_id=run_id.encode("ascii", "replace").decode() or None,
         location=head.headers.get("Location", "").strip() or None,
         retry_after_s=parse_retry_after(head.headers.get("Retry-After"), utc_now=datetime.now(UTC)),
+        least_bytes=max(most_bytes + 1, head.content_length or 0),
         remaining_writes=_count(head.headers.get("x-ms-ratelimit-burst-remaining-workflow-writes", "")),
     )
 

@@ -101,12 +101,14 @@ class Requester:
         correlation_id: str | None = None,
         message_id: str | None = None,
         subject: str | None = None,
+        session_id: str | None = None,
     ) -> TypedReply:
         """Send one request and await its answer.
 
         `body`: a mapping is sent as JSON. `flow`: the flow's name, where no route decides. `timeout_s`: how long to
         wait, and how long the bridge may try. `idempotency_key`: repeat it when asking again, under a new `message_id`.
-        `correlation_id`: the caller's own conversation id.
+        `correlation_id`: the caller's own conversation id. `session_id`: of the request, not of its answer; a request
+        queue with sessions needs one, and what has the same is worked on one after the other.
 
         Raises `NoReply` when `timeout_s` passes, `BusRefused` at once where waiting can't help, and `ValueError` for
         arguments that can't be sent.
@@ -115,7 +117,7 @@ class Requester:
             raise RuntimeError("The requester is not running: use it inside `async with`.")
         timeout_s = self._default_timeout_s if timeout_s is None else timeout_s
         request_id = str(uuid.uuid4()) if message_id is None else message_id
-        _check(request_id, timeout_s, content_type, properties or {})
+        _check(request_id, session_id, timeout_s, content_type, properties or {})
         if self._listener.refusal is not None:
             raise BusRefused(self._listener.refusal, request_id=request_id)
         if isinstance(body, Mapping):
@@ -127,6 +129,7 @@ class Requester:
             content_type=content_type,
             correlation_id=correlation_id,
             subject=subject,
+            session_id=session_id,
             reply_to=self._reply_queue,
             reply_to_session_id=self._session_id,
             time_to_live_s=timeout_s + GRACE_S,
@@ -157,7 +160,11 @@ def _closed(request_id: str) -> NoReply:
 
 
 def _check(
-    request_id: str, timeout_s: float, content_type: str | None, properties: Mapping[str, PropertyValue]
+    request_id: str,
+    session_id: str | None,
+    timeout_s: float,
+    content_type: str | None,
+    properties: Mapping[str, PropertyValue],
 ) -> None:
     if content_type is not None and not (content_type.isascii() and content_type.isprintable()):
         raise ValueError(f"content_type must be printable ASCII, not {content_type!r}.")
@@ -166,6 +173,8 @@ def _check(
             raise ValueError(f"The property {name!r} can't be sent: {type(value).__name__} is no type of a property.")
     if not 0 < len(request_id) <= LONGEST_ID:
         raise ValueError(f"message_id must have 1 to {LONGEST_ID} characters, not {len(request_id)}.")
+    if session_id is not None and not 0 < len(session_id) <= LONGEST_ID:
+        raise ValueError(f"session_id must have 1 to {LONGEST_ID} characters, not {len(session_id)}.")
     if not 0 < timeout_s < float("inf"):
         raise ValueError(f"timeout_s must be a positive number of seconds, not {timeout_s!r}.")
 

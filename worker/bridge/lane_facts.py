@@ -1,0 +1,10 @@
+"""What can be seen of one lane."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneFacts:
+    is_receiving: bool
+    in_flight: int
+    failure: str | None  # why it isn't receiving

@@ -1,0 +1,240 @@
+"""One session lane's task: a session, in it one request after the other, and then the next session.
+
+Strict order needs no more than that: nothing is received while a request is in hand. So settlements and renewals of the
+session's lock, which covers its messages, have the receiver to themselves.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from worker.bridge.lane_facts import LaneFacts
+from worker.bridge.leash import CUTS_A_WAIT, CutReason, CutShort, Leash
+from worker.bridge.observed import Observed
+from worker.bridge.outage import Outage
+from worker.bridge.ports import SessionLane
+from worker.bridge.process import Bridge, Passage
+from worker.bridge.renewals import NEVER, RENEWED_AT
+from worker.bridge.slot import Slot
+from worker.bridge.slots import Slots
+from worker.bridge.turns import Turns
+from worker.core.delivery import Delivery
+from worker.core.failures import BusFailure, SessionLost
+from worker.core.settlement import Abandon, LeaveLocked, Settled
+
+_STEP_S: Final = 0.5  # how long a stop may go unnoticed by an idle session
+_SHORT_STEP_S: Final = 0.05
+_IDLE_S: Final = 5.0  # that a session without messages is kept while nobody needs the lane: taking it anew is slow
+_TURN_S: Final = 10.0  # that a session has while others may wait for the lane
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class SessionWork:
+    """Owns its lane. `max_delivery_count`: what comes so often is the broker's to dead-letter."""
+
+    def __init__(
+        self,
+        lane: SessionLane,
+        *,
+        bridge: Bridge,
+        slots: Slots,
+        turns: Turns,
+        max_delivery_count: int,
+        observe: Callable[[Observed], None],
+    ) -> None:
+        self._lane = lane
+        self._bridge = bridge
+        self._slots = slots
+        self._turns = turns
+        self._max_delivery_count = max_delivery_count
+        self._observe = observe
+        self._wake = asyncio.Event()
+        self._leash = Leash()  # of waiting for a session
+        self._is_stopping = False
+        self._is_paused = False
+        self._is_sound = False  # whether the broker has answered since the last failure
+        self._is_held = False  # the session that was accepted
+        self._outage = Outage()
+        self._cuts: list[CutReason] = []
+        self._slot: Slot | None = None
+        self._renew_at = NEVER
+
+    @property
+    def facts(self) -> LaneFacts:
+        return LaneFacts(
+            is_receiving=self._is_sound and not self._is_stopping and not self._is_paused,
+            in_flight=0 if self._slot is None else 1,
+            failure=self._outage.why,
+        )
+
+    def pause(self, *, is_paused: bool) -> None:
+        """No session is kept or taken, once the request in hand has ended."""
+        self._is_paused = is_paused
+        self._wake.set()
+
+    def stop(self) -> None:
+        self._is_stopping = True
+        self._leash.cut(CutReason.STOPPING)
+        self.cut(CutReason.STOPPING)
+        self._wake.set()
+
+    def cut(self, reason: CutReason) -> None:
+        self._cuts.append(reason)
+        if self._slot is not None:
+            self._slot.passage.leash.cut(reason)
+
+    async def run(self) -> None:
+        """Returns after `stop`, when the request in hand is settled and its session handed back."""
+        async with asyncio.TaskGroup() as work:
+            while not self._is_stopping:
+                if await self._get_session():
+                    await self._serve(work)
+            await self._lane.close()
+
+    async def _get_session(self) -> bool:
+        """False when the worker stops first."""
+        async with self._turns.accepting():
+            while not self._is_stopping:
+                if self._is_paused:
+                    await self._sleep(NEVER)
+                    continue
+                try:
+                    if await self._accept():
+                        return True
+                except BusFailure as failure:
+                    self._is_sound = False
+                    await self._sleep(self._outage.began(failure))
+        await self._lane.hand_back()  # it may have come at the last moment
+        return False
+
+    async def _accept(self) -> bool:
+        accepting = self._lane.accept(wait_s=self._turns.wait_s)
+        try:
+            self._is_held = await self._leash.hold(accepting, cut_by=CUTS_A_WAIT)
+        except CutShort:
+            return False
+        self._turns.accepted(is_granted=self._is_held)
+        self._is_sound = True
+        self._outage.heard()
+        self._outage.ended()
+        return self._is_held
+
+    async def _serve(self, work: asyncio.TaskGroup) -> None:
+        pause_s = 0.0
+        self._slots.take(1)  # there are as many as lanes
+        try:
+            with self._turns.holding():
+                await self._serve_session(work)
+        except SessionLost as lost:
+            _log.warning("session_lost", why=str(lost))
+            pause_s = _STEP_S
+        except BusFailure as failure:
+            self._is_sound = False
+            pause_s = self._outage.began(failure)
+        finally:
+            await self._lane.hand_back()
+            self._slots.give_back(1)
+        await self._sleep(pause_s)
+
+    async def _serve_session(self, work: asyncio.TaskGroup) -> None:
+        served_since = idle_since = _now()
+        self._plan_renewal()
+        while self._keeps_session(served_since, idle_since):
+            if self._renew_at <= _now():
+                await self._renew()
+                continue
+            step_s = _SHORT_STEP_S if self._turns.is_scarce else _STEP_S
+            delivery = await self._lane.receive(wait_s=min(step_s, max(_SHORT_STEP_S, self._renew_at - _now())))
+            if delivery is None and self._turns.is_scarce:
+                return
+            if delivery is not None:
+                await self._serve_one(delivery, work)
+                idle_since = _now()
+
+    def _keeps_session(self, served_since: float, idle_since: float) -> bool:
+        if not self._is_held or self._is_stopping or self._is_paused:
+            return False
+        now = _now()
+        is_turn_over = self._turns.is_scarce and now - served_since >= _TURN_S
+        return not is_turn_over and now - idle_since < _IDLE_S
+
+    async def _serve_one(self, delivery: Delivery, work: asyncio.TaskGroup) -> None:
+        slot = Slot(passage=Passage(bridge=self._bridge, delivery=delivery), started_at=_now())
+        for reason in self._cuts:  # a receive may have been under way
+            slot.passage.leash.cut(reason)
+        failure: BusFailure | None = None
+        if delivery.delivery_count >= self._max_delivery_count:
+            slot.settlement = Abandon()  # uncounted deliveries of it ended without a word: the broker is to count on
+        else:
+            await self._lane.begin(delivery)
+            self._slot = slot
+            self._watch_lock(slot)
+            failure = await self._keep_lock(work.create_task(slot.work()), slot)
+        await self._settle(slot)
+        if failure is not None:
+            raise failure
+
+    async def _keep_lock(self, working: asyncio.Task[None], slot: Slot) -> BusFailure | None:
+        """Until the work has ended. A link that fails meanwhile can't be mended, but the lock lives to its end."""
+        failure: BusFailure | None = None
+        while not working.done():
+            await asyncio.wait({working}, timeout=None if self._renew_at == NEVER else max(0, self._renew_at - _now()))
+            if working.done() or not self._is_held or self._renew_at > _now():
+                continue
+            try:
+                await self._renew()
+                self._watch_lock(slot)
+            except BusFailure as lost:
+                failure, self._renew_at = lost, NEVER
+        return failure
+
+    async def _settle(self, slot: Slot) -> None:
+        if slot.settlement is None:
+            raise AssertionError("only what has ended is settled")
+        if self._is_stopping and isinstance(slot.settlement, Abandon):
+            settled = Settled.DONE  # by handing back the session, which costs no delivery count
+        else:
+            settled = await self._lane.settle(slot.settlement)
+        if settled is not Settled.DONE or isinstance(slot.settlement, LeaveLocked):
+            self._is_held = False
+        self._slot = None
+        self._observe(slot.finish(settled, _now()))
+
+    async def _renew(self) -> None:
+        self._is_held = await self._lane.renew_lock()
+        self._plan_renewal()
+        if not self._is_held:
+            self._lose()
+
+    def _plan_renewal(self) -> None:
+        left_s = self._lane.locked_until - _now()
+        self._renew_at = _now() + left_s * random.uniform(*RENEWED_AT) if self._is_held else NEVER  # noqa: S311 - jitter
+
+    def _watch_lock(self, slot: Slot) -> None:
+        """By a timer, because its end comes also while a renewal waits for a silent broker."""
+        if slot.expiry is not None:
+            slot.expiry.cancel()
+        slot.expiry = asyncio.get_running_loop().call_at(self._lane.locked_until, self._lose)
+
+    def _lose(self) -> None:
+        self._is_held = False
+        if self._slot is not None:
+            self._slot.passage.leash.cut(CutReason.LOCK_LOST)
+            _log.warning("lock_lost", sequence_number=self._slot.delivery.sequence_number)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Until woken, or for at most `seconds`."""
+        try:
+            async with asyncio.timeout(seconds if seconds < NEVER else None):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

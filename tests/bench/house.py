@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import aiohttp
 from aiohttp import web
@@ -33,9 +33,11 @@ class PlainFlow:
         return web.Response(body=body, headers={"x-ms-workflow-run-id": "bench"})
 
 
+Flow = TypeVar("Flow", bound=PlainFlow)
+
+
 @asynccontextmanager
-async def serving(delay_s: float) -> AsyncIterator[PlainFlow]:
-    flow = PlainFlow(delay_s)
+async def serving(flow: Flow) -> AsyncIterator[Flow]:
     application = web.Application()
     application.router.add_post("/flow", flow.answer)
     runner = web.AppRunner(application, access_log=None)
@@ -54,6 +56,7 @@ class House:
     flow: PlainFlow
     core: int | None
     concurrency: int
+    lock_s: float = 60.0
 
     @asynccontextmanager
     async def worker(self) -> AsyncIterator[tuple[int, Callable[[], Awaitable[float]]]]:
@@ -64,6 +67,7 @@ class House:
         environment = {
             "FLOWBRIDGE_SERVICEBUS__CONNECTION_STRING": self.broker.connection_string,
             "FLOWBRIDGE_FLOWS": json.dumps([flow]),
+            "FLOWBRIDGE_SERVICEBUS__LOCK_S": str(self.lock_s),
             "FLOWBRIDGE_WORKER__CONCURRENCY": str(self.concurrency),
             "FLOWBRIDGE_HTTP__PORT": str(port),
         }

@@ -86,9 +86,10 @@ class BrokerProcess:
 
 
 @asynccontextmanager
-async def broker(*queues: str, core: int | None) -> AsyncIterator[BrokerProcess]:
-    """`flowbridge emulator` with queues as its --queue takes them."""
+async def broker(*queues: str, core: int | None, config: Path | None = None) -> AsyncIterator[BrokerProcess]:
+    """`flowbridge emulator` with queues as its --queue takes them, and those of a file."""
     options = [text for queue in queues for text in ("--queue", queue)]
+    options += [] if config is None else ["--config", str(config)]
     async with flowbridge("emulator", "--port", "0", *options, core=core) as process:
         if process.stdout is None or not (line := (await process.stdout.readline()).decode().strip()):
             raise SystemExit("The broker did not start. `python -m worker emulator --port 0` says why.")

@@ -30,7 +30,7 @@ from worker.servicebus.connect import Bus, BusOptions, QueueSource
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench import rig
 from bench.feeding import BODY, feed, feeder
-from bench.house import House, serving
+from bench.house import House, PlainFlow, serving
 
 SESSIONS: Final = 50
 STALLED_S: Final = 120.0
@@ -98,7 +98,7 @@ async def main(options: argparse.Namespace) -> None:
     rig.say(cores.told(measured="the worker", rest="flow and requester"))
     async with (
         rig.broker("flow-requests", "flow-replies:session", core=cores.broker) as broker,
-        serving(options.flow_delay) as flow,
+        serving(PlainFlow(options.flow_delay)) as flow,
     ):
         house = House(broker=broker, flow=flow, core=cores.measured, concurrency=options.concurrency)
         starts_s = []

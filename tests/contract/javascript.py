@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Self
@@ -47,14 +48,19 @@ class Driver:
         self.scenarios = scenarios
 
     @classmethod
-    async def start(cls, *, connection_string: str, prefix: str) -> Self:
+    async def start(cls, *, connection_string: str, prefix: str, environment: Mapping[str, str] | None = None) -> Self:
         process = await asyncio.create_subprocess_exec(
             "node",
             "driver.mjs",
             cwd=HERE,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "CONTRACT_CONNECTION_STRING": connection_string, "CONTRACT_PREFIX": prefix},
+            env={
+                **os.environ,
+                "CONTRACT_CONNECTION_STRING": connection_string,
+                "CONTRACT_PREFIX": prefix,
+                **(environment or {}),
+            },
         )
         started = cls(process, [])
         started.scenarios = (await started._hear())["scenarios"]

@@ -26,9 +26,10 @@ export async function play(sentence, { connectionString, prefix }) {
   }
 }
 
-/** No retries, so that a refusal is heard at once. */
+/** No retries, so that a refusal is heard at once. With CONTRACT_WEBSOCKETS in web sockets, which the SDK secures always. */
 export function connect(connectionString, timeoutInMs = 20_000) {
-  return new ServiceBusClient(connectionString, { retryOptions: { maxRetries: 0, timeoutInMs } });
+  const webSocketOptions = process.env.CONTRACT_WEBSOCKETS ? { webSocket: globalThis.WebSocket } : undefined;
+  return new ServiceBusClient(connectionString, { retryOptions: { maxRetries: 0, timeoutInMs }, webSocketOptions });
 }
 
 export const newId = () => randomUUID();

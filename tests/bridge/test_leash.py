@@ -167,3 +167,36 @@ async def test_a_failure_of_the_work_passes_through() -> None:
 
     with pytest.raises(LookupError, match="ours"):
         await Leash().hold(broken(), cut_by=CUTS_A_CALL)
+
+
+async def test_a_cut_comes_before_a_step_that_is_due_at_the_same_time() -> None:
+    """After a standstill of the loop everything is: the end of a lock, and the call that it forbids."""
+    leash, loop = Leash(), asyncio.get_running_loop()
+    has_called = False
+
+    async def waits_and_calls() -> None:
+        nonlocal has_called
+        await asyncio.sleep(5.0)
+        has_called = True
+
+    loop.call_at(STARTS_AT + 5.0, leash.cut, CutReason.LOCK_LOST)  # before the work's own timer, though not by much
+    with pytest.raises(CutShort):
+        await leash.hold(waits_and_calls(), cut_by=CUTS_A_CALL)
+    assert not has_called
+
+
+async def test_work_that_pays_no_heed_to_a_cut_leaves_no_cancellation_behind() -> None:
+    leash = Leash()
+
+    async def heedless() -> str:
+        try:
+            await asyncio.sleep(10.0)
+        except asyncio.CancelledError:
+            return "done"
+        return "not cut"
+
+    at(5.0, lambda: leash.cut(CutReason.STOP_NOW))
+    assert await leash.hold(heedless(), cut_by=CUTS_A_CALL) == "done"
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0

@@ -142,6 +142,21 @@ async def test_a_caller_whose_first_delivery_ended_by_our_defect_is_told_by_the_
     assert reply.properties["outcome"] == "indeterminate"
 
 
+async def test_a_copy_stays_until_it_is_clear_what_the_call_for_its_original_comes_to(world: World) -> None:
+    """Or the original's own copy, which has the same id, would be dropped as a duplicate of one that is gone."""
+    other = World(slots=1)
+    other.bulkhead.enter("risky", STARTS_AT)
+    delivery = world.delivery(**CALLER)
+    await other.passage(delivery).process()
+    [copy] = other.redeliveries.scheduled
+    world.flows.takes_s, world.flows.ending = 5.0, UNAVAILABLE
+    calling = asyncio.create_task(world.passage(replace(delivery, delivery_count=1)).process())
+    await asyncio.sleep(1.0)
+    assert await world.passage(world.received(copy)).process() == LeaveLocked()
+    assert await calling == Complete()
+    assert len(world.flows.calls) == 1
+
+
 async def test_the_first_message_is_not_called_where_its_copy_was(world: World) -> None:
     """Another worker died between having the copy accepted and completing the first message."""
     other = World(slots=1)

@@ -105,7 +105,7 @@ def first_broken(law: str) -> tuple[int, str | None]:
     """How many schedules it took, and the transcript."""
     schedules_run, transcript = 0, None
 
-    @seed(0)
+    @seed(4)
     @settings(
         max_examples=SCHEDULES,
         deadline=None,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import MutableMapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -62,14 +63,28 @@ async def test_a_caller_hears_nothing_of_a_defect_on_the_first_deliveries(world:
 
 async def test_from_the_third_delivery_on_a_caller_who_was_never_called_for_hears_unavailable(world: World) -> None:
     world.flows.start_fails = DEFECT
-    slot = slot_of(world, world.delivery(delivery_count=2, **CALLER))
+    slot = slot_of(world, world.delivery(**CALLER))
     await slot.work()
+    for delivery_count in (1, 2):
+        slot = slot_of(world, replace(slot.delivery, delivery_count=delivery_count))
+        await slot.work()
     [reply] = world.replies.published
     assert reply.properties["outcome"] == "unavailable"
     assert slot.settlement == Abandon()
     observed = slot.observed(Settled.DONE, STARTS_AT + 5.0)
     assert observed.is_replied
     assert observed.outcome is Outcome.UNAVAILABLE
+
+
+@pytest.mark.parametrize(("flow", "outcome"), [("risky", "indeterminate"), ("safe", "unavailable")])
+async def test_where_others_had_the_earlier_deliveries_nobody_knows_whether_they_called(
+    world: World, flow: str, outcome: str
+) -> None:
+    world.flows.start_fails = DEFECT
+    slot = slot_of(world, world.delivery(flow, delivery_count=2, **CALLER))
+    await slot.work()
+    [reply] = world.replies.published
+    assert reply.properties["outcome"] == outcome
 
 
 async def test_from_the_third_delivery_on_a_caller_whose_flow_may_have_run_hears_indeterminate(world: World) -> None:

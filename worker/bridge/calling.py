@@ -86,10 +86,10 @@ class Calling:
         self._remember(outcome, call.flow)
         return outcome
 
-    def left(self) -> None:
-        """The delivery ends without an end for the request."""
-        if self._is_run_noted and self.recall.has_run(self.delivery):
-            self.recall.leave_run(self.delivery)
+    def ended(self, *, is_left: bool) -> None:
+        """The work on the delivery has; `is_left`: without an end for the request."""
+        if self._is_run_noted:
+            self.recall.end_run(self.delivery, is_left=is_left)
 
     async def fetch(
         self, flow: FlowSpec, running: Running, *, until: float, may_be_left: bool

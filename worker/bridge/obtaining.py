@@ -119,12 +119,15 @@ class Obtaining:
                 known = outcome
             return await self._follow(known, errand, turn_in_s=turn_in_s)
 
-    def _called_before(self, errand: Errand) -> Indeterminate | Complete:
+    def _called_before(self, errand: Errand) -> Indeterminate | Complete | LeaveLocked:
         """Both the first message and a copy of it came here, or somebody sent it again as it was.
 
-        Its caller is told by the one that called the flow, unless that was left without an end.
+        Its caller is told by the one that called the flow, unless that was left without an end. Until that is clear,
+        neither goes: a second copy would have the same id as one that went, and be dropped as a duplicate.
         """
         _log.warning("called_for_another_copy", request_id=errand.request.request_id)
+        if self.recall.is_under_way(self.delivery):
+            return LeaveLocked()
         if isinstance(errand.destination, ReturnAddress) and not self.recall.is_left(self.delivery):
             return Complete()
         why = "This worker has called the flow for this request before, so it may have run; it is not called again."

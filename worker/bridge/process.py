@@ -106,8 +106,7 @@ class Passage:
         try:
             settlement = await self._process()
         finally:
-            if not isinstance(settlement, Complete | DeadLetter):
-                self.calling.left()
+            self.calling.ended(is_left=not isinstance(settlement, Complete | DeadLetter))
         return settlement
 
     async def _process(self) -> Settlement:
@@ -137,13 +136,15 @@ class Passage:
 
     async def answer_after_defect(self) -> None:
         """From the third delivery on the caller hears that we failed it, as long as nobody has answered it."""
+        is_surely_uncalled = not self.calling.may_have_run and self.bridge.recall.note_uncalled(self.delivery)
         if self.delivery.delivery_count < 2 or self.is_replied or not isinstance(self.destination, ReturnAddress):
             return
         detail = "The bridge failed on this request repeatedly; its operator finds the reason in the log."
         if self.calling.may_have_run:
             self.outcome = Indeterminate(detail=detail, attempts=1)
         else:
-            self.outcome = Unavailable(detail=detail, attempts=0)
+            uncalled = Unavailable(detail=detail, attempts=0)
+            self.outcome = uncalled if is_surely_uncalled else self._as_far_as_known(uncalled)
         self.is_replied = await self._publish(self.outcome, self.destination) is None
 
     async def _end(self, outcome: RequestOutcome, destination: Destination) -> Settlement:

@@ -47,7 +47,9 @@ class Recall:
         self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
         self._size_bytes = 0
         self._runs: OrderedDict[tuple[str, int], float] = OrderedDict()  # by the first message, with their times
-        self._left: set[tuple[str, int]] = set()  # of these, whose request nobody here is to end
+        self._under_way: set[tuple[str, int]] = set()  # of these, whose delivery is still worked on
+        self._left: set[tuple[str, int]] = set()  # and those whose request nobody here is to end
+        self._uncalled: OrderedDict[_Key, int] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -76,17 +78,25 @@ class Recall:
 
     def note_run(self, delivery: Delivery, *, now: float) -> None:
         """A run may start here for the request. Kept beyond its end: a copy, or the first message, may still come."""
-        self._left.discard(origin_of(delivery))
-        self._runs[origin_of(delivery)] = now
+        origin = origin_of(delivery)
+        self._left.discard(origin)
+        self._under_way.add(origin)
+        self._runs[origin] = now
         while len(self._runs) > self._spec.max_entries or now - next(iter(self._runs.values())) > self._spec.max_age_s:
             self._left.discard(self._runs.popitem(last=False)[0])
 
     def has_run(self, delivery: Delivery) -> bool:
         return origin_of(delivery) in self._runs
 
-    def leave_run(self, delivery: Delivery) -> None:
-        """The delivery that it was noted for ended without an end for the request."""
-        self._left.add(origin_of(delivery))
+    def end_run(self, delivery: Delivery, *, is_left: bool) -> None:
+        """The work on the delivery that it was noted for has ended; `is_left`: without an end for the request."""
+        origin = origin_of(delivery)
+        self._under_way.discard(origin)
+        if is_left and origin in self._runs:
+            self._left.add(origin)
+
+    def is_under_way(self, delivery: Delivery) -> bool:
+        return origin_of(delivery) in self._under_way
 
     def is_left(self, delivery: Delivery) -> bool:
         return origin_of(delivery) in self._left
@@ -95,6 +105,17 @@ class Recall:
         """It surely didn't."""
         self._runs.pop(origin_of(delivery), None)
         self._left.discard(origin_of(delivery))
+
+    def note_uncalled(self, delivery: Delivery) -> bool:
+        """The delivery ended here without a call. Whether every earlier one of it did, too."""
+        key = _key(delivery)
+        if delivery.delivery_count != self._uncalled.get(key, -1) + 1:
+            return False
+        self._uncalled[key] = delivery.delivery_count
+        self._uncalled.move_to_end(key)
+        if len(self._uncalled) > self._spec.max_entries:
+            self._uncalled.popitem(last=False)
+        return True
 
     def _evict(self, now: float) -> None:
         while self._entries:

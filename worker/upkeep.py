@@ -4,6 +4,7 @@ And somebody looks whether the event loop itself keeps up.
 """
 
 import asyncio
+import gc
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from worker.flow.token import Credential
 TOKENS_EVERY_S: Final = 1.0  # at the latest; a token also runs out without anybody saying so
 FLEET_EVERY_S: Final = 5.0
 LOOP_EVERY_S: Final = 0.25
+CLEANED_EVERY_S: Final = 30.0  # a collection holds up the loop for some tens of milliseconds
 URLS_EVERY_S: Final = 5.0  # a mounted secret follows its source within a minute or so anyway
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -45,6 +47,7 @@ class Upkeep:
         """Until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch_loop())
+            tasks.create_task(self._clean_up_after_outages())
             tasks.create_task(self._follow_tokens())
             if self.fleet.name is not None:
                 tasks.create_task(self._follow_fleet())
@@ -59,6 +62,18 @@ class Upkeep:
             now = loop.time()
             if self.lag.note(now - due, now):
                 _log.warning("loop_held_up", seconds=round(now - due, 3))
+
+    async def _clean_up_after_outages(self) -> None:
+        """Each lost link leaves cycles of the SDK's, which Python would let grow to twice the worker's size."""
+        loop = asyncio.get_running_loop()
+        was_out, cleaned_at = False, loop.time()
+        while True:
+            await asyncio.sleep(LOOP_EVERY_S)
+            is_out = self.pump.facts.failure is not None
+            was_out |= is_out
+            if was_out and not is_out and loop.time() - cleaned_at >= CLEANED_EVERY_S:
+                gc.collect()
+                was_out, cleaned_at = False, loop.time()
 
     async def _follow_tokens(self) -> None:
         while True:

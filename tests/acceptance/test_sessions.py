@@ -145,6 +145,18 @@ async def test_a_lock_on_a_session_is_renewed_for_as_long_as_its_request_takes(h
     assert ended.delivery_count == 0
 
 
+async def test_a_renewal_that_is_refused_once_loses_no_session(house: House) -> None:
+    house.flow.script("flow", Answer(after_s=7.0))
+    async with house.worker(servicebus=ORDERED) as worker:
+        await send_numbered(house, ["a"], 2)
+        await house.flow.calls.until(1)
+        house.broker.faults.refuse_management(REQUESTS, times=1)
+        await worker.ended.until(2, within_s=25)
+    assert numbers_called(house) == {"a": [0, 1]}
+    assert house.flow.peak_in_flight("flow") == 1
+    assert [each.delivery_count for each in worker.ended] == [0, 0]
+
+
 async def test_a_stop_finishes_the_call_and_leaves_the_rest_of_the_session_untouched(house: House) -> None:
     house.flow.script("flow", Answer(after_s=0.5))
     await send_numbered(house, ["a"], 3)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.core.session_note import SessionNote, begun_before, read_note
+from worker.core.session_note import Notes, SessionNote, read_note
 
 numbers = st.integers(1, 2**63 - 1)
 
@@ -41,6 +41,45 @@ def test_whatever_a_session_holds_can_be_read(state: bytes) -> None:
     read_note(state)
 
 
+NOTE = SessionNote(sequence_number=7, times=3)
+
+
 def test_only_the_request_that_was_begun_counts_as_begun() -> None:
-    note = SessionNote(sequence_number=7, times=3)
-    assert (begun_before(note, 7), begun_before(note, 8), begun_before(None, 7)) == (3, 0, 0)
+    notes = Notes(NOTE)
+    assert (notes.begun_before(7), notes.begun_before(8), Notes().begun_before(7)) == (3, 0, 0)
+
+
+def test_who_begins_nothing_leaves_what_he_found() -> None:
+    assert Notes(NOTE).remaining == NOTE
+
+
+def test_what_is_begun_again_counts_once_more_and_only_once() -> None:
+    notes = Notes(NOTE)
+    assert notes.begin(7) == notes.begin(7) == SessionNote(sequence_number=7, times=4)
+
+
+def test_what_is_begun_stays_noted_until_its_end_is_known() -> None:
+    notes = Notes()
+    begun = notes.begin(7)
+    assert notes.remaining == begun == SessionNote(sequence_number=7, times=1)
+
+
+def test_what_has_left_the_queue_leaves_no_note() -> None:
+    notes = Notes(NOTE)
+    notes.begin(7)
+    notes.gone()
+    assert notes.remaining is None
+
+
+def test_what_was_not_called_leaves_what_was_found_of_it() -> None:
+    notes = Notes(NOTE)
+    notes.begin(7)
+    notes.taken_back()
+    assert notes.remaining == NOTE
+
+
+def test_what_was_found_of_another_request_has_left_the_queue_with_it() -> None:
+    notes = Notes(NOTE)
+    notes.begin(8)
+    notes.taken_back()
+    assert notes.remaining is None

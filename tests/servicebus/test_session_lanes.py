@@ -11,7 +11,7 @@ from worker.core.failures import BusUnreachable, Misconfigured, SessionLost
 from worker.core.settlement import Abandon, Complete, LeaveLocked, Settled
 from worker.emulator.server import EmbeddedBroker
 from worker.servicebus.connect import Bus, QueueSource, SubscriptionSource
-from worker.servicebus.session_lanes import ReceiverSessionLane
+from worker.servicebus.session_lanes import MOST_KEPT, ReceiverSessionLane
 
 QUEUE = "flow-requests-ordered"
 Send = Callable[..., Awaitable[None]]
@@ -21,7 +21,7 @@ Send = Callable[..., Awaitable[None]]
 async def lane(bus: Bus) -> AsyncIterator[ReceiverSessionLane]:
     lane = ReceiverSessionLane(bus, QueueSource(queue=QUEUE))
     yield lane
-    await lane.hand_back()
+    await lane.hand_back(is_uncalled=True)
     await lane.close()
 
 
@@ -74,13 +74,34 @@ async def test_waiting_for_a_session_can_be_cancelled(
     assert await lane.accept(wait_s=5)
 
 
-async def test_what_is_handed_back_comes_again_at_no_delivery_count_and_leaves_no_note(
+async def test_what_is_handed_back_uncalled_comes_again_at_no_delivery_count_and_leaves_no_note(
     lane: ReceiverSessionLane, send: Send
 ) -> None:
     await put(send, "a")
     assert await lane.accept(wait_s=5)
     await lane.begin(await taken(lane))
-    await lane.hand_back()
+    await lane.hand_back(is_uncalled=True)
+    assert await lane.accept(wait_s=5)
+    assert (await taken(lane)).delivery_count == 0
+
+
+async def test_what_is_handed_back_in_doubt_counts_as_delivered(lane: ReceiverSessionLane, send: Send) -> None:
+    await put(send, "a")
+    assert await lane.accept(wait_s=5)
+    await lane.begin(await taken(lane))
+    await lane.hand_back(is_uncalled=False)
+    assert await lane.accept(wait_s=5)
+    await lane.hand_back(is_uncalled=False)  # by who never looked at it
+    assert await lane.accept(wait_s=5)
+    assert (await taken(lane)).delivery_count == 1
+
+
+async def test_what_is_settled_leaves_no_note(lane: ReceiverSessionLane, send: Send) -> None:
+    await put(send, "a", "a")
+    assert await lane.accept(wait_s=5)
+    await lane.begin(await taken(lane))
+    assert await lane.settle(Complete()) is Settled.DONE
+    await lane.hand_back(is_uncalled=False)
     assert await lane.accept(wait_s=5)
     assert (await taken(lane)).delivery_count == 0
 
@@ -108,10 +129,14 @@ async def test_an_abandoned_request_comes_first_again_at_one_delivery_count(
 ) -> None:
     await put(send, "a", "a")
     assert await lane.accept(wait_s=5)
-    first = await taken(lane)
-    assert await lane.settle(Abandon()) is Settled.DONE
-    again = await taken(lane)
-    assert (again.sequence_number, again.delivery_count) == (first.sequence_number, 1)
+    counts = []
+    for _ in range(3):
+        delivery = await taken(lane)
+        counts.append((delivery.sequence_number, delivery.delivery_count))
+        await lane.begin(delivery)
+        assert await lane.settle(Abandon()) is Settled.DONE
+    first = counts[0][0]
+    assert counts == [(first, 0), (first, 1), (first, 2)]
 
 
 async def test_a_lost_connection_loses_the_session_and_another_is_accepted(
@@ -121,8 +146,7 @@ async def test_a_lost_connection_loses_the_session_and_another_is_accepted(
     assert await lane.accept(wait_s=5)
     await taken(lane)
     broker.faults.cut_connections(entity=QUEUE)
-    with pytest.raises(BusUnreachable):
-        await lane.renew_lock()
+    assert not await lane.renew_lock()
     assert await lane.settle(Complete()) is Settled.LOCK_LOST
     with pytest.raises(SessionLost):
         await lane.receive(wait_s=1)
@@ -164,6 +188,33 @@ async def test_what_is_left_locked_is_not_spoken_of(lane: ReceiverSessionLane, s
     assert await lane.accept(wait_s=5)
     await taken(lane)
     assert await lane.settle(LeaveLocked()) is Settled.DONE
+
+
+async def test_a_renewal_that_the_broker_was_too_busy_for_can_be_made_again(
+    lane: ReceiverSessionLane, send: Send, broker: EmbeddedBroker
+) -> None:
+    await put(send, "a")
+    assert await lane.accept(wait_s=5)
+    await taken(lane)
+    broker.faults.refuse_management(QUEUE, times=1)
+    with pytest.raises(BusUnreachable):
+        await lane.renew_lock()
+    assert await lane.renew_lock()
+    assert await lane.settle(Complete()) is Settled.DONE
+
+
+async def test_more_unreadable_messages_than_links_that_wait_for_them_are_let_go(
+    bus: Bus, broker: EmbeddedBroker
+) -> None:
+    for number in range(6):
+        await put_unreadable(broker, QUEUE, session_id=f"s{number}", message_id=f"m{number}")
+    lane = ReceiverSessionLane(bus, QueueSource(queue=QUEUE))
+    for _ in range(6):
+        assert await lane.accept(wait_s=5)
+        with pytest.raises(SessionLost):
+            await lane.receive(wait_s=1)
+    await broker.until(lambda facts: facts.connections <= MOST_KEPT)
+    await lane.close()
 
 
 async def test_a_queue_without_sessions_is_told_with_what_to_do(bus: Bus) -> None:
@@ -216,7 +267,7 @@ async def test_a_message_that_cannot_be_read_is_counted_by_the_end_of_its_lock(
     assert await lane.accept(wait_s=5)
     with pytest.raises(SessionLost, match="can't decode"):
         await lane.receive(wait_s=1)
-    await lane.hand_back()
+    await lane.hand_back(is_uncalled=False)
     assert await lane.accept(wait_s=5)
     assert (await taken(lane)).session_id == "b", "other sessions go on at once"
     await broker.until(lambda facts: {each.delivery_count for each in facts.messages(queue)} >= {1})

@@ -19,6 +19,13 @@ LONGEST_S: Final = 60.0
 LEAST_S: Final = 1.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotCopied:
+    """A further try is left, but the queue doesn't take it."""
+
+    why: str
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Copying:
     """`is_in_doubt`: the broker may have a copy that it never confirmed."""
@@ -36,10 +43,10 @@ class Copying:
 
     async def try_later(
         self, outcome: Unavailable | Indeterminate, spec: RedeliverySpec, *, tries: int, deadline: float | None
-    ) -> str | None:
+    ) -> NoFurtherTry | NotCopied | None:
         """None once a copy is scheduled, else why there is none. Raises `CutShort`."""
         if self.redeliveries is None:
-            return "there is no queue for another try (retry_queue)"
+            return NotCopied(why="there is no queue for another try (retry_queue)")
         now = _now()
         copy = plan_copy(
             outcome,
@@ -51,11 +58,13 @@ class Copying:
             draw=random.random(),  # noqa: S311 - jitter
         )
         if isinstance(copy, NoFurtherTry):
-            return copy.why
+            return copy
         # The broker may take it although we are cut before we hear of it: then the same copy again, never a call.
         self.recall.keep(self.delivery, outcome, now=now)
         undelivered = await self._schedule(self.redeliveries, copy, deadline)
-        return None if undelivered is None else f"its next try couldn't be scheduled: {undelivered.detail}"
+        if undelivered is None:
+            return None
+        return NotCopied(why=f"its next try couldn't be scheduled: {undelivered.detail}")
 
     async def hand_over(self, running: Running, *, flow: str, delay_s: float, deadline: float) -> Undelivered | None:
         """None once a copy is scheduled that fetches the run's answer. Raises `CutShort`."""
@@ -72,11 +81,14 @@ class Copying:
     async def _schedule(self, queue: Redeliveries, copy: Copy, deadline: float | None) -> Undelivered | None:
         now = _now()
         within_s = LONGEST_S if deadline is None else min(LONGEST_S, max(LEAST_S, (deadline - now) / 2))
-        self.is_in_doubt = True
-        undelivered = await self.leash.hold(queue.schedule(copy, until=now + within_s), cut_by=CUTS_A_REPLY)
+        undelivered = await self.leash.hold(self._send(queue, copy, until=now + within_s), cut_by=CUTS_A_REPLY)
         self.is_copied = undelivered is None
         self.is_in_doubt = undelivered is not None and undelivered.is_late
         return undelivered
+
+    async def _send(self, queue: Redeliveries, copy: Copy, *, until: float) -> Undelivered | None:
+        self.is_in_doubt = True
+        return await queue.schedule(copy, until=until)
 
 
 def _now() -> float:

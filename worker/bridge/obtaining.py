@@ -55,7 +55,7 @@ class Obtaining:
     redelivery: RedeliverySpec
     outcome: RequestOutcome | None = None
     is_recalled: bool = False
-    no_further_try: str | None = None
+    no_further_try: NoFurtherTry | None = None
 
     async def obtain(self, errand: Errand) -> RequestOutcome | Settlement:
         """A settlement where nothing is left to say to anybody else."""
@@ -85,7 +85,7 @@ class Obtaining:
                 draw=random.random(),  # noqa: S311 - jitter
             )
             if isinstance(wait, NoFurtherTry):
-                self.no_further_try = wait.why
+                self.no_further_try = wait
                 return outcome
             tries = wait.tries
             try:

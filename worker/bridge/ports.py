@@ -49,8 +49,8 @@ class Lane(Protocol):
 class SessionLane(Protocol):
     """One receiver that holds one session of the request queue at a time. One task owns it.
 
-    `accept`, `receive`, `begin` and `renew_lock` raise `SessionLost`, `BusUnreachable` or `Misconfigured`; in each case
-    there is no way to settle what was received in the session, and another must be accepted.
+    `accept`, `receive` and `begin` raise `SessionLost`, `BusUnreachable` or `Misconfigured`; in each case there is no
+    way to settle what was received in the session, and another must be accepted.
     """
 
     async def accept(self, *, wait_s: float) -> bool:
@@ -81,13 +81,14 @@ class SessionLane(Protocol):
         ...
 
     async def renew_lock(self) -> bool:
-        """False when it is lost."""
+        """False when it is lost. Raises `BusUnreachable` where it was not renewed, though it may last to its end."""
         ...
 
-    async def hand_back(self) -> None:
+    async def hand_back(self, *, is_uncalled: bool) -> None:
         """The session, with what is unsettled in it, goes to whoever accepts it next, at no delivery count.
 
-        Never raises; nothing to do where no session is held.
+        `is_uncalled`: what was begun surely wasn't called; otherwise the next holder hears of it. Never raises; nothing
+        to do where no session is held.
         """
         ...
 

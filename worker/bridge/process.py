@@ -30,7 +30,7 @@ from worker.core.outcome import (
     too_large,
 )
 from worker.core.recall import Recall
-from worker.core.redelivery import RedeliverySpec, first_enqueued_at
+from worker.core.redelivery import NoFurtherTry, RedeliverySpec, first_enqueued_at
 from worker.core.reply import Undelivered, asked_of, compose
 from worker.core.request import Destination, Request, ReturnAddress
 from worker.core.route import RouteRule, choose
@@ -157,9 +157,12 @@ class Passage:
         except CutShort as cut:
             if cut.reason is CutReason.LOCK_LOST:
                 return LeaveLocked()
-            if is_idempotent or not may_have_run(outcome):
+            if is_idempotent or not (may_have_run(outcome) or self.copying.is_in_doubt):
                 return Abandon()
-            return undeliverable(self.outcome, cut.reason.value)
+            self.outcome = self._as_far_as_known(outcome)
+            if isinstance(destination, ReturnAddress):
+                return undeliverable(self.outcome, cut.reason.value)
+            return dead_letter(self.outcome)
         is_undelivered = isinstance(settlement, DeadLetter) and settlement.reason is Reason.REPLY_UNDELIVERABLE
         if not (is_undelivered or isinstance(settlement, Abandon)):
             self.bridge.recall.keep(self.delivery, self.outcome, settlement=settlement, now=_now())
@@ -176,10 +179,11 @@ class Passage:
             )
             if why_not is None:
                 return Complete()
+            is_told = isinstance(why_not, NoFurtherTry) and verdict.reply_to is not None and self.copying.is_possible
             is_left = isinstance(outcome, Unavailable) and outcome.held_back is HeldBack.STOP
-            if is_left and not self.copying.is_in_doubt:
+            if is_left and not (is_told or self.copying.is_in_doubt):
                 return Abandon()
-            then = Complete() if verdict.reply_to is not None else dead_letter(outcome, because=why_not)
+            then = Complete() if verdict.reply_to is not None else dead_letter(outcome, because=why_not.why)
         if verdict.reply_to is not None:
             told = self.outcome = self._as_far_as_known(outcome)
             undelivered = await self._reply(told, verdict.reply_to)
@@ -193,8 +197,7 @@ class Passage:
             return outcome
         if self.copying.is_in_doubt:
             return in_doubt(outcome, "A copy of the request may still reach the flow.")
-        is_idempotent = self.flow is not None and self.flow.idempotent
-        if self.delivery.is_redelivered and not (is_idempotent or self.is_recalled):
+        if self.delivery.is_redelivered and not self.is_recalled:
             return in_doubt(outcome, "An earlier delivery of it ended without a word, so the flow may have run.")
         return outcome
 

@@ -6,8 +6,8 @@ session's lock, which covers its messages, have the receiver to themselves.
 
 import asyncio
 import random
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 import structlog
 
@@ -27,8 +27,13 @@ from worker.core.settlement import Abandon, LeaveLocked, Settled
 
 _STEP_S: Final = 0.5  # how long a stop may go unnoticed by an idle session
 _SHORT_STEP_S: Final = 0.05
+_FIRST_STEP_S: Final = 2.0  # the broker grants sessions with messages, and the first takes a round trip
+_ROUND_TRIPS: Final = 3.0  # in which a further message would have come
+_RENEWED_AGAIN_S: Final = 1.0
 _IDLE_S: Final = 5.0  # that a session without messages is kept while nobody needs the lane: taking it anew is slow
 _TURN_S: Final = 10.0  # that a session has while others may wait for the lane
+
+T = TypeVar("T")
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -62,6 +67,8 @@ class SessionWork:
         self._cuts: list[CutReason] = []
         self._slot: Slot | None = None
         self._renew_at = NEVER
+        self._round_trip_s = 0.0
+        self._is_uncalled = False  # the request that goes back with its session
 
     @property
     def facts(self) -> LaneFacts:
@@ -106,9 +113,8 @@ class SessionWork:
                     if await self._accept():
                         return True
                 except BusFailure as failure:
-                    self._is_sound = False
-                    await self._sleep(self._outage.began(failure))
-        await self._lane.hand_back()  # it may have come at the last moment
+                    await self._sleep(self._failed(failure))
+        await self._lane.hand_back(is_uncalled=False)  # it may have come at the last moment
         return False
 
     async def _accept(self) -> bool:
@@ -124,7 +130,7 @@ class SessionWork:
         return self._is_held
 
     async def _serve(self, work: asyncio.TaskGroup) -> None:
-        pause_s = 0.0
+        pause_s, self._is_uncalled = 0.0, False
         self._slots.take(1)  # there are as many as lanes
         try:
             with self._turns.holding():
@@ -133,27 +139,38 @@ class SessionWork:
             _log.warning("session_lost", why=str(lost))
             pause_s = _STEP_S
         except BusFailure as failure:
-            self._is_sound = False
-            pause_s = self._outage.began(failure)
+            pause_s = self._failed(failure)
         finally:
-            await self._lane.hand_back()
+            await self._lane.hand_back(is_uncalled=self._is_uncalled)
             self._slots.give_back(1)
         await self._sleep(pause_s)
 
+    def _failed(self, failure: BusFailure) -> float:
+        """Seconds to pause."""
+        self._is_sound = False
+        self._turns.failed()
+        return self._outage.began(failure)
+
     async def _serve_session(self, work: asyncio.TaskGroup) -> None:
         served_since = idle_since = _now()
+        step_s = _FIRST_STEP_S
         self._plan_renewal()
         while self._keeps_session(served_since, idle_since):
             if self._renew_at <= _now():
                 await self._renew()
                 continue
-            step_s = _SHORT_STEP_S if self._turns.is_scarce else _STEP_S
             delivery = await self._lane.receive(wait_s=min(step_s, max(_SHORT_STEP_S, self._renew_at - _now())))
             if delivery is None and self._turns.is_scarce:
                 return
             if delivery is not None:
                 await self._serve_one(delivery, work)
                 idle_since = _now()
+            step_s = self._step_s()
+
+    def _step_s(self) -> float:
+        if not self._turns.is_scarce:
+            return _STEP_S
+        return min(_FIRST_STEP_S, max(_SHORT_STEP_S, _ROUND_TRIPS * self._round_trip_s))
 
     def _keeps_session(self, served_since: float, idle_since: float) -> bool:
         if not self._is_held or self._is_stopping or self._is_paused:
@@ -163,66 +180,83 @@ class SessionWork:
         return not is_turn_over and now - idle_since < _IDLE_S
 
     async def _serve_one(self, delivery: Delivery, work: asyncio.TaskGroup) -> None:
-        slot = Slot(passage=Passage(bridge=self._bridge, delivery=delivery), started_at=_now())
+        slot = self._slot = Slot(passage=Passage(bridge=self._bridge, delivery=delivery), started_at=_now())
         for reason in self._cuts:  # a receive may have been under way
             slot.passage.leash.cut(reason)
-        failure: BusFailure | None = None
-        if delivery.delivery_count >= self._max_delivery_count:
-            slot.settlement = Abandon()  # uncounted deliveries of it ended without a word: the broker is to count on
-        else:
-            await self._lane.begin(delivery)
-            self._slot = slot
-            self._watch_lock(slot)
-            failure = await self._keep_lock(work.create_task(slot.work()), slot)
-        await self._settle(slot)
-        if failure is not None:
-            raise failure
+        try:
+            if delivery.delivery_count >= self._max_delivery_count:
+                slot.settlement = Abandon()  # uncounted deliveries ended without a word: the broker is to count on
+            else:
+                await self._begin(slot)
+                self._watch_lock(slot)
+                await self._keep_lock(work.create_task(slot.work()), slot)
+            await self._settle(slot)
+        finally:
+            self._slot = None
 
-    async def _keep_lock(self, working: asyncio.Task[None], slot: Slot) -> BusFailure | None:
-        """Until the work has ended. A link that fails meanwhile can't be mended, but the lock lives to its end."""
-        failure: BusFailure | None = None
+    async def _begin(self, slot: Slot) -> None:
+        """What can't be noted is not worked on."""
+        try:
+            await self._timed(self._lane.begin(slot.delivery))
+        except BusFailure:
+            slot.settlement = LeaveLocked()
+            self._observe(slot.finish(Settled.LOCK_LOST, _now()))
+            raise
+
+    async def _keep_lock(self, working: asyncio.Task[None], slot: Slot) -> None:
+        """Until the work has ended. A renewal that fails is tried again while the lock lasts."""
         while not working.done():
             await asyncio.wait({working}, timeout=None if self._renew_at == NEVER else max(0, self._renew_at - _now()))
-            if working.done() or not self._is_held or self._renew_at > _now():
+            if working.done() or self._renew_at > _now():
                 continue
             try:
                 await self._renew()
                 self._watch_lock(slot)
-            except BusFailure as lost:
-                failure, self._renew_at = lost, NEVER
-        return failure
+            except BusFailure as failure:
+                _log.warning("lock_not_renewed", why=str(failure), sequence_number=slot.delivery.sequence_number)
+                self._renew_at = _now() + _RENEWED_AGAIN_S if self._is_held else NEVER
 
     async def _settle(self, slot: Slot) -> None:
         if slot.settlement is None:
             raise AssertionError("only what has ended is settled")
-        if self._is_stopping and isinstance(slot.settlement, Abandon):
+        is_uncalled = isinstance(slot.settlement, Abandon) and not slot.passage.calling.may_have_run
+        if self._is_stopping and is_uncalled:
             settled = Settled.DONE  # by handing back the session, which costs no delivery count
+            self._is_uncalled = True
         else:
-            settled = await self._lane.settle(slot.settlement)
+            settled = await self._timed(self._lane.settle(slot.settlement))
         if settled is not Settled.DONE or isinstance(slot.settlement, LeaveLocked):
             self._is_held = False
-        self._slot = None
         self._observe(slot.finish(settled, _now()))
 
+    async def _timed(self, operation: Awaitable[T]) -> T:
+        """How long the broker takes to answer, as far as the last one shows it."""
+        began = _now()
+        result = await operation
+        self._round_trip_s = _now() - began
+        return result
+
     async def _renew(self) -> None:
-        self._is_held = await self._lane.renew_lock()
-        self._plan_renewal()
-        if not self._is_held:
+        is_renewed = await self._lane.renew_lock()
+        if is_renewed and self._is_held:  # its end may have come meanwhile
+            self._plan_renewal()
+        else:
             self._lose()
 
     def _plan_renewal(self) -> None:
         left_s = self._lane.locked_until - _now()
-        self._renew_at = _now() + left_s * random.uniform(*RENEWED_AT) if self._is_held else NEVER  # noqa: S311 - jitter
+        self._renew_at = _now() + left_s * random.uniform(*RENEWED_AT)  # noqa: S311 - jitter
 
     def _watch_lock(self, slot: Slot) -> None:
         """By a timer, because its end comes also while a renewal waits for a silent broker."""
         if slot.expiry is not None:
             slot.expiry.cancel()
-        slot.expiry = asyncio.get_running_loop().call_at(self._lane.locked_until, self._lose)
+        if self._is_held:
+            slot.expiry = asyncio.get_running_loop().call_at(self._lane.locked_until, self._lose)
 
     def _lose(self) -> None:
-        self._is_held = False
-        if self._slot is not None:
+        is_first_told, self._is_held, self._renew_at = self._is_held, False, NEVER
+        if is_first_told and self._slot is not None:
             self._slot.passage.leash.cut(CutReason.LOCK_LOST)
             _log.warning("lock_lost", sequence_number=self._slot.delivery.sequence_number)
 

@@ -26,6 +26,10 @@ class Turns:
     def is_scarce(self) -> bool:
         return self._holding >= self._lanes
 
+    def failed(self) -> None:
+        """So that a broker that is back is known to be, soon after."""
+        self.wait_s = _FIRST_WAIT_S
+
     def accepted(self, *, is_granted: bool) -> None:
         self.wait_s = _FIRST_WAIT_S if is_granted else min(_LONGEST_WAIT_S, 2 * self.wait_s)
 

@@ -43,10 +43,10 @@ def plan_wait(
         return NoFurtherTry(why="the worker is stopping")
     if held_back is None and tries >= len(spec.delays_s):
         return NoFurtherTry(why=f"all {len(spec.delays_s) + 1} tries are spent")
-    if left_s <= 0:
-        return NoFurtherTry(why=f"its session has waited {waited_s:.0f} s for it, and may no longer (redelivery_s)")
     asked_s = asked_delay_s(outcome)
     delay_s = max(LEAST_WAIT_S, asked_s) * (1.0 + 0.2 * draw) if held_back else max(spec.delays_s[tries], asked_s)
+    if left_s <= 0 or (held_back and left_s < LEAST_WAIT_S):  # what is held back spends no try, so it must wait
+        return NoFurtherTry(why=f"its session has waited {waited_s:.0f} s for it, and may no longer (redelivery_s)")
     delay_s = min(delay_s, left_s)
     age_s = max(0.0, now - first_enqueued_at(delivery))
     if age_s + delay_s > spec.max_age_s:

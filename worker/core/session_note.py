@@ -36,6 +36,31 @@ def read_note(state: bytes | None) -> SessionNote | None:
     return SessionNote(sequence_number=begun, times=times)
 
 
-def begun_before(note: SessionNote | None, sequence_number: int) -> int:
-    """How often, by holders that ended without a word."""
-    return note.times if note is not None and note.sequence_number == sequence_number else 0
+class Notes:
+    """What one holder of a session finds in its state, writes there and leaves there."""
+
+    def __init__(self, found: SessionNote | None = None) -> None:
+        self.written = found  # as the state has it
+        self.remaining = found  # as it is to be left to the next holder
+        self._found = found
+
+    def begun_before(self, sequence_number: int) -> int:
+        """How often, by holders that ended without a word."""
+        found = self._found
+        return found.times if found is not None and found.sequence_number == sequence_number else 0
+
+    def begin(self, sequence_number: int) -> SessionNote:
+        """What the state must say before the work begins."""
+        times = self.begun_before(sequence_number) + 1
+        self.remaining = SessionNote(sequence_number=sequence_number, times=times)
+        return self.remaining
+
+    def gone(self) -> None:
+        """What was begun has left the queue."""
+        self.remaining = None
+
+    def taken_back(self) -> None:
+        """It wasn't called after all, or the broker itself counts that it was begun."""
+        begun, found = self.remaining, self._found
+        is_known = begun is not None and found is not None and begun.sequence_number == found.sequence_number
+        self.remaining = found if is_known else None

@@ -50,6 +50,7 @@ class Occasion(Enum):
     TOKEN = auto()
     ATTACH = auto()
     SEND = auto()
+    MANAGEMENT = auto()
     CUT_AFTER_SEND = auto()
     CUT_AFTER_DISPOSITION = auto()
     DISPOSITION_DROPPED = auto()
@@ -170,6 +171,10 @@ class Faults:
     ) -> None:
         self._plan(Occasion.SEND, entity, times, key_name=key_name, error=Error(condition, description))
 
+    def refuse_management(self, entity: str, *, times: int | None = None, key_name: str | None = None) -> None:
+        """Requests such as a lock's renewal are answered that the broker is busy."""
+        self._plan(Occasion.MANAGEMENT, entity, times, key_name=key_name)
+
     def refuse_tokens(self, *, times: int | None = None) -> None:
         self._plan(Occasion.TOKEN, "", times)
 
@@ -232,6 +237,9 @@ class Faults:
     def refusal_of_send(self, entity: str) -> Error | None:
         planned = self._due(Occasion.SEND, entity)
         return planned.error if planned is not None else None
+
+    def refuses_management(self, entity: str) -> bool:
+        return self._due(Occasion.MANAGEMENT, entity) is not None
 
     def refuses_token(self) -> bool:
         return self._due(Occasion.TOKEN, "") is not None

@@ -69,8 +69,7 @@ class Bus:
         return self._client.fully_qualified_namespace
 
     async def __aenter__(self) -> Self:
-        if self._uses_web_sockets:
-            overlook_leftovers()
+        overlook_leftovers(with_web_sockets=self._uses_web_sockets)
         return self
 
     async def __aexit__(

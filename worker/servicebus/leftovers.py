@@ -1,7 +1,9 @@
-"""What the SDK leaves behind of web sockets (azure-sdk-for-python, issue 49131): the HTTP session that each came in.
+"""What the SDK leaves behind.
 
-Where opening fails, with its connection: the SDK closes one only once AMQP has begun on it. Who else knows of the
-session is the failure, by where it was raised. Where a connection is lost, without.
+Of web sockets (azure-sdk-for-python, issue 49131), the HTTP session that each came in. Where opening fails, with its
+connection: the SDK closes one only once AMQP has begun on it. Who else knows of the session is the failure, by where it
+was raised. Where a connection is lost, without. And of a wait that we end just as the answer comes, a task that failed
+with that answer.
 """
 
 import asyncio
@@ -30,13 +32,17 @@ def _sessions(error: BaseException) -> Iterator[Any]:
 
 
 class _Overlooking:
-    """An exception handler of the loop that says nothing of what aiohttp finds unclosed when it is collected."""
+    """An exception handler of the loop that says nothing of either when it is collected."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, with_web_sockets: bool) -> None:
+        self.with_web_sockets = with_web_sockets
         self._otherwise = loop.get_exception_handler()
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        if str(context.get("message")).startswith("Unclosed "):
+        message, error = str(context.get("message")), context.get("exception")
+        if message.startswith("Unclosed ") and self.with_web_sockets:
+            return
+        if message.startswith("Task exception was never retrieved") and type(error).__module__.startswith("azure."):
             return
         if self._otherwise is None:
             loop.default_exception_handler(context)
@@ -44,8 +50,11 @@ class _Overlooking:
             self._otherwise(loop, context)
 
 
-def overlook_leftovers() -> None:
+def overlook_leftovers(*, with_web_sockets: bool) -> None:
     """For as long as the running loop lives: collecting them may take a while."""
     loop = asyncio.get_running_loop()
-    if not isinstance(loop.get_exception_handler(), _Overlooking):
-        loop.set_exception_handler(_Overlooking(loop))
+    present = loop.get_exception_handler()
+    if isinstance(present, _Overlooking):
+        present.with_web_sockets |= with_web_sockets
+    else:
+        loop.set_exception_handler(_Overlooking(loop, with_web_sockets=with_web_sockets))

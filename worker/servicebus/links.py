@@ -37,6 +37,9 @@ class Discards:
         self._tasks: set[asyncio.Task[None]] = set()
         self._must_go = asyncio.Event()
 
+    def __len__(self) -> int:
+        return len(self._tasks)
+
     def add(self, link: ServiceBusReceiver | ServiceBusSender | None, *, after_s: float = 0.0) -> None:
         if link is not None:
             task = asyncio.create_task(self._discard(link, after_s))

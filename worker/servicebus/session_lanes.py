@@ -8,12 +8,12 @@ from typing import Final
 import structlog
 from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.aio import ServiceBusReceiver
-from azure.servicebus.exceptions import SessionLockLostError
+from azure.servicebus.exceptions import ServiceBusConnectionError, SessionLockLostError
 
 from worker.core.delivery import Delivery
 from worker.core.failures import BusFailure, SessionLost
-from worker.core.session_note import SessionNote, begun_before, read_note
-from worker.core.settlement import LeaveLocked, Settled, Settlement
+from worker.core.session_note import Notes, SessionNote, read_note
+from worker.core.settlement import Abandon, LeaveLocked, Settled, Settlement
 from worker.servicebus.connect import SETTLE_S, Bus, Source
 from worker.servicebus.convert import LONGEST_LOCK_S, Instant, strip_unsettleable, to_delivery
 from worker.servicebus.failures import Unreadable, condition_of, explain
@@ -22,9 +22,11 @@ from worker.servicebus.links import Discards, open_link
 from worker.servicebus.receiving import SILENT_S, prove_alive, receive_some
 from worker.servicebus.settling import settle
 from worker.servicebus.shielding import to_the_end
+from worker.servicebus.skew import Skew
 
 _log = structlog.stdlib.get_logger(__name__)
 
+MOST_KEPT: Final = 2  # links of a lane that wait for the ends of locks; further ones are closed, and count nothing
 _NO_SESSION: Final = "com.microsoft:timeout"  # none came free in time, says the broker
 
 
@@ -37,9 +39,12 @@ class ReceiverSessionLane:
         self._lock_s = lock_s
         self._receiver: ServiceBusReceiver | None = None
         self._held: ServiceBusReceivedMessage | None = None  # the one that isn't settled yet
-        self._note: SessionNote | None = None  # as the session's state has it
+        self._notes = Notes()
+        self._skew = Skew(lock_s)
+        self._ahead_s: float | None = None  # None until the session's first message
         self._locked_until = 0.0
         self._heard_at = 0.0
+        self._accepted = (Instant.now(), 0.0)
         self._discards = Discards()
 
     @property
@@ -55,7 +60,7 @@ class ReceiverSessionLane:
             if condition_of(failure) == _NO_SESSION:
                 return False
             raise
-        self._keep_lock_end(self._receiver)
+        accepted = self._keep_lock_end(self._receiver)
         try:
             state = await self._receiver.session.get_state(timeout=RENEW_S)
         except Exception as error:
@@ -63,8 +68,9 @@ class ReceiverSessionLane:
         except BaseException:
             self._drop()
             raise
-        self._note = read_note(state)
-        self._heard_at = asyncio.get_running_loop().time()
+        self._notes = Notes(read_note(state))
+        self._accepted, self._ahead_s = accepted, None
+        self._hear()
         return True
 
     async def receive(self, *, wait_s: float) -> Delivery | None:
@@ -72,23 +78,29 @@ class ReceiverSessionLane:
         try:
             async with asyncio.timeout(wait_s + STALLED_S):
                 messages = await receive_some(receiver, most=1, wait_s=wait_s)
-                if not messages:
-                    await self._prove_alive(receiver)
+                if not messages and asyncio.get_running_loop().time() - self._heard_at > SILENT_S:
+                    await prove_alive(receiver)
+                    self._hear()
         except Exception as error:
             raise self._lost(error, f"Receiving from a session of {self._source}") from error
-        self._heard_at = asyncio.get_running_loop().time()
         if not messages:
             return None
         [self._held] = messages
+        self._hear()
         until = receiver.session.locked_until_utc
-        delivery = to_delivery(self._held, Instant.now(), lock_s=self._lock_s, session_locked_until=until)
+        delivery = to_delivery(
+            self._held,
+            Instant.now(),
+            lock_s=self._lock_s,
+            session_locked_until=until,
+            ahead_s=self._clock_ahead_s(self._held),
+        )
         strip_unsettleable(self._held)
-        before = begun_before(self._note, delivery.sequence_number)
+        before = self._notes.begun_before(delivery.sequence_number)
         return replace(delivery, delivery_count=delivery.delivery_count + before)
 
     async def begin(self, delivery: Delivery) -> None:
-        before = begun_before(self._note, delivery.sequence_number)
-        await self._write(SessionNote(sequence_number=delivery.sequence_number, times=before + 1))
+        await self._write(self._notes.begin(delivery.sequence_number))
 
     async def settle(self, settlement: Settlement) -> Settled:
         return await to_the_end(self._settle(settlement))
@@ -97,15 +109,18 @@ class ReceiverSessionLane:
         receiver = self._sound_receiver()
         try:
             await receiver.session.renew_lock(timeout=RENEW_S)
-        except SessionLockLostError:
+        except (SessionLockLostError, ServiceBusConnectionError):
             self._drop()
             return False
         except Exception as error:
-            raise self._lost(error, f"Renewing the lock on a session of {self._source}") from error
+            raise explain(error, f"Renewing the lock on a session of {self._source}") from error
         self._keep_lock_end(receiver)
+        self._hear()
         return True
 
-    async def hand_back(self) -> None:
+    async def hand_back(self, *, is_uncalled: bool) -> None:
+        if is_uncalled:
+            self._notes.taken_back()
         await to_the_end(self._hand_back())
 
     async def close(self) -> None:
@@ -113,19 +128,25 @@ class ReceiverSessionLane:
         await self._discards.done()
 
     async def _hand_back(self) -> None:
-        """Without a note: nobody has begun what is unsettled. Otherwise the state would stay there for ever."""
-        if self._receiver is not None and self._note is not None:
+        if self._receiver is not None:
             with contextlib.suppress(BusFailure):  # the next holder takes it as begun, then
-                await self._write(None)
+                await self._write(self._notes.remaining)
         self._drop()
 
     async def _write(self, note: SessionNote | None) -> None:
+        """Never beyond the lock: it would be another holder's state."""
+        if note == self._notes.written:
+            return
         receiver = self._sound_receiver()
+        left_s = self._locked_until - asyncio.get_running_loop().time()
+        if left_s <= 0:
+            raise SessionLost(f"The lock on a session of {self._source} has ended.")
         try:
-            await receiver.session.set_state(None if note is None else note.encode(), timeout=RENEW_S)
+            await receiver.session.set_state(None if note is None else note.encode(), timeout=min(RENEW_S, left_s))
         except Exception as error:
             raise self._lost(error, f"Writing the state of a session of {self._source}") from error
-        self._note = note
+        self._notes.written = note
+        self._hear()
 
     async def _settle(self, settlement: Settlement) -> Settled:
         held, self._held = self._held, None
@@ -137,16 +158,35 @@ class ReceiverSessionLane:
         result = await settle(self._receiver, held, settlement, within_s=min(SETTLE_S, left_s))
         if result is not Settled.DONE:
             self._drop()
+            return result
+        self._hear()
+        if isinstance(settlement, Abandon):
+            self._notes.taken_back()
+        else:
+            self._notes.gone()
         return result
 
-    def _keep_lock_end(self, receiver: ServiceBusReceiver) -> None:
+    def _keep_lock_end(self, receiver: ServiceBusReceiver) -> tuple[Instant, float]:
+        """When it was taken, and its end by the broker's clock."""
         now, until = Instant.now(), receiver.session.locked_until_utc
-        stated = now.loop_s if until is None else now.on_loop(until.timestamp())
-        self._locked_until = min(stated, now.loop_s + self._lock_s)
+        stated = now.wall_s if until is None else until.timestamp()
+        self._locked_until = min(now.on_loop(stated), now.loop_s + self._lock_s)
+        return now, stated
 
-    async def _prove_alive(self, receiver: ServiceBusReceiver) -> None:
-        if asyncio.get_running_loop().time() - self._heard_at > SILENT_S:
-            await prove_alive(receiver)
+    def _clock_ahead_s(self, message: ServiceBusReceivedMessage) -> float:
+        """Told from the session's first message, which was there before its lock was taken."""
+        if self._ahead_s is None:
+            now, locked_until = self._accepted
+            enqueued = message.enqueued_time_utc
+            self._ahead_s = (
+                0.0
+                if enqueued is None
+                else self._skew.ahead_s(enqueued=enqueued.timestamp(), locked_until=locked_until, now=now.wall_s)
+            )
+        return self._ahead_s
+
+    def _hear(self) -> None:
+        self._heard_at = asyncio.get_running_loop().time()
 
     def _lost(self, error: Exception, doing: str) -> BusFailure:
         """The session is, and why."""
@@ -154,8 +194,9 @@ class ReceiverSessionLane:
         if isinstance(failure, Unreadable):
             # Only the end of a lock counts as a delivery, and after enough of these the broker takes the message out.
             _log.warning("message_unreadable", failure=str(failure))
-            self._discards.add(self._receiver, after_s=self._locked_until - asyncio.get_running_loop().time())
-            self._receiver = None
+            if len(self._discards) < MOST_KEPT:
+                self._discards.add(self._receiver, after_s=self._locked_until - asyncio.get_running_loop().time())
+                self._receiver = None
         self._drop()
         if isinstance(failure, Unreadable) or isinstance(error, SessionLockLostError):
             return SessionLost(str(failure))
@@ -168,4 +209,4 @@ class ReceiverSessionLane:
 
     def _drop(self) -> None:
         self._discards.add(self._receiver)
-        self._receiver, self._held, self._note = None, None, None
+        self._receiver, self._held = None, None

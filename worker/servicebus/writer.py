@@ -24,7 +24,8 @@ from worker.servicebus.outgoing import Outgoing, to_message
 from worker.servicebus.pauses import pause_s
 
 MOST_IN_BATCH: Final = 100
-# What a send is waited for at first, for a peer that fell silent; if the next one answers no sooner, it is only slow.
+# What a send is waited for, since the peer may have fallen silent. Each further one is waited for longer, until one is
+# quick again: it may be only slow, and would get everything twice.
 FIRST_SEND_S: Final = 5.0
 IDLE_S: Final = 480.0  # the broker detaches a link after ten idle minutes, and the send that finds out takes seconds
 
@@ -53,6 +54,7 @@ class Writer:
         self._wake = asyncio.Event()
         self._stopping = False
         self._failures = 0
+        self._waits_s = FIRST_SEND_S  # for the broker to accept a send
         self._last_failure: BusFailure | None = None
         self._misconfigured_at: float | None = None
         self._discards = Discards()
@@ -139,10 +141,13 @@ class Writer:
         self, sender: ServiceBusSender, payload: ServiceBusMessage | ServiceBusMessageBatch, parcels: Sequence[_Parcel]
     ) -> bool:
         """False: several together were refused for good. One alone that is refused for good has ended with that."""
+        began = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(min(TRY_S, FIRST_SEND_S * 2.0 ** min(self._failures, 10))):
+            async with asyncio.timeout(self._waits_s):
                 await sender.send_messages(payload)
         except Exception as error:
+            if isinstance(error, TimeoutError):
+                self._waits_s = min(TRY_S, 2 * self._waits_s)
             is_too_large = isinstance(error, MessageSizeExceededError)
             failure = explain(error, f"Sending to queue '{self._queue}'")
             if not is_too_large and not is_refused_for_good(error):
@@ -151,6 +156,8 @@ class Writer:
                 return False
             parcels[0].end(Undelivered(detail=str(failure), is_too_large=is_too_large))
             return True
+        if asyncio.get_running_loop().time() - began < FIRST_SEND_S / 2:
+            self._waits_s = FIRST_SEND_S
         for parcel in parcels:
             parcel.end(None)
         return True

@@ -18,7 +18,7 @@ from worker.emulator.broker import (
     ReceiveMode,
     Settlement,
 )
-from worker.emulator.server.conditions import ARGUMENT_ERROR, NO_CONTENT, meaning_of
+from worker.emulator.server.conditions import ARGUMENT_ERROR, NO_CONTENT, SERVER_BUSY, meaning_of
 from worker.emulator.server.floor import Floor
 from worker.emulator.server.messages import encode_message, read_messages, timestamp
 from worker.emulator.server.request_fields import Fields, RequestError
@@ -35,6 +35,9 @@ class Answer(NamedTuple):
     description: str
     condition: str | None
     body: Map
+
+
+BUSY: Final = Answer(503, "the broker is busy, on request", SERVER_BUSY, {})
 
 
 def answer(floor: Floor, entity: str, operation: object, body: object) -> Answer:

@@ -162,6 +162,8 @@ class Peer:
         return answer
 
     def _manage(self, entity: str, request: Request) -> Answer:
+        if self._faults.refuses_management(entity):
+            return management.BUSY
         answer = management.answer(self._floor, entity, request.properties.get("operation"), request.body)
         if request.properties.get("operation") == RENEW_LOCK and self._faults.cuts_after_renewal(entity):
             self._wire.cut(resets=True)

@@ -276,3 +276,17 @@ async def test_requests_may_come_from_a_subscription(bus: Bus, broker: EmbeddedB
     assert await settle_each(lane, [delivery], Complete()) == {Settled.DONE}
     assert broker.facts.messages("flow-events/Subscriptions/bridge") == []
     await lane.close()
+
+
+async def test_where_locks_are_short_a_settlement_is_waited_for_no_longer_than_they_bear(
+    bus: Bus, send: Send, broker: EmbeddedBroker
+) -> None:
+    """What comes meanwhile lies in the SDK's buffer, and must get back before its own lock ends."""
+    lane = ReceiverLane(bus, QueueSource(queue="flow-requests-briefly"), lock_s=1.0)
+    await lane.open()
+    await send({}, to="flow-requests-briefly")
+    deliveries = await take(lane, 1)
+    broker.faults.drop_dispositions("flow-requests-briefly", times=1)
+    assert await settle_each(lane, deliveries, Complete()) == {Settled.FAILED}
+    assert asyncio.get_running_loop().time() < deliveries[0].locked_until
+    await lane.close()

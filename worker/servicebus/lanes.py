@@ -170,7 +170,8 @@ class ReceiverLane:
             return Settled.LOCK_LOST
         if self._receiver is None or not self._is_sound:
             return Settled.FAILED
-        result = await settle(self._receiver, held.message, settlement, within_s=min(SETTLE_S, left_s))
+        within_s = min(SETTLE_S, left_s, self._lock_s / 4)  # meanwhile another message may wait in the SDK's buffer
+        result = await settle(self._receiver, held.message, settlement, within_s=within_s)
         if result is Settled.FAILED:
             _log.warning("settlement_unconfirmed", sequence_number=delivery.sequence_number)
             self._is_sound = False

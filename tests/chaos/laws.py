@@ -166,9 +166,9 @@ def _check_endings(trace: Trace, asked: Asked, say: Say) -> None:
             continue
         if asked.has_caller and (first_reply is None or first_reply > branch.ended):
             say(REPLY_FIRST, f"{name} was completed {'before' if first_reply else 'without'} its reply")
-        if asked.way is Way.ONE_WAY and not any(
-            call.body is not None and call.at < _ended_at(trace, name) for call in trace.calls
-        ):
+        is_dead = any((trace.branches[dead.branch].ended or branch.ended) < branch.ended for dead in trace.dead)
+        has_answered = any(call.body is not None and call.at < _ended_at(trace, name) for call in trace.calls)
+        if asked.way is Way.ONE_WAY and not (has_answered or is_dead):  # its copy may have come to its end before it
             say(ONE_WAY, f"{name} was completed, but no run had answered")
     ends = [branch.ended for branch in trace.branches.values()]
     last = max((end for end in ends if end is not None), default=None)

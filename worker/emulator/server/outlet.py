@@ -42,6 +42,8 @@ _WAIT: Final = Symbol("com.microsoft:timeout")
 _DEFAULT_WAIT_S: Final = 60.0
 _TICKS_AT_EPOCH: Final = 621_355_968_000_000_000
 _TICKS_PER_S: Final = 10_000_000
+UNHEARD: Final = "lost on its way, on request"
+"""In the history, of a settlement that never came to the broker."""
 _SLICE: Final = 100
 """Messages asked of the broker at once: so many may be on their way to a client that stops reading."""
 
@@ -156,6 +158,7 @@ class EntityOutlet(SendingEnd):
 
     def on_disposition(self, disposition: DispositionReceived) -> None:
         if self._faults.drops_disposition(self.entity):
+            self._note_unheard(disposition)
             return
         delay_s = self._faults.disposition_delay_s(self.entity)
         if delay_s:
@@ -168,6 +171,14 @@ class EntityOutlet(SendingEnd):
             self._settle(disposition)
             self._floor.act_on_effects()
             self._wire.flush_soon()
+        else:
+            self._note_unheard(disposition)
+
+    def _note_unheard(self, disposition: DispositionReceived) -> None:
+        settlement = settlement_of(disposition.state)
+        if settlement is not None:
+            token = UUID(bytes_le=disposition.tag)
+            self._floor.history.settled(self._floor.now(), self.entity, token, settlement, refusal=UNHEARD)
 
     def _settle(self, disposition: DispositionReceived) -> None:
         settlement = settlement_of(disposition.state)

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from dataclasses import dataclass, replace
+from typing import Final
 
 import structlog
 
@@ -28,6 +29,8 @@ from worker.core.request import Call, Destination, Request, ReturnAddress
 from worker.core.retry import LEAST_ATTEMPT_S, next_poll_s
 from worker.core.settlement import Abandon, Complete, DeadLetter, LeaveLocked, Settlement
 from worker.core.verdict import TryLater, dead_letter, judge, undeliverable
+
+_LOOKS_AGAIN_S: Final = 0.2
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -103,9 +106,11 @@ class Obtaining:
             known: Call | RequestOutcome | Running = recalled.outcome
         elif request.fetch is not None:
             known = request.fetch.running
-        elif not flow.idempotent and not is_replay(self.delivery) and self.recall.has_run(self.delivery):
-            return self._called_before(errand)
         else:
+            if not flow.idempotent and not is_replay(self.delivery) and self.recall.has_run(self.delivery):
+                ended = await self._after_sibling(errand)
+                if ended is not None:
+                    return ended
             known = call_of(request, self.delivery, flow, deadline=errand.deadline, now=_now())
         if not isinstance(known, Call | Running):
             return known
@@ -119,16 +124,23 @@ class Obtaining:
                 known = outcome
             return await self._follow(known, errand, turn_in_s=turn_in_s)
 
-    def _called_before(self, errand: Errand) -> Indeterminate | Complete | LeaveLocked:
+    async def _after_sibling(self, errand: Errand) -> Indeterminate | Settlement | None:
         """Both the first message and a copy of it came here, or somebody sent it again as it was.
 
-        Its caller is told by the one that called the flow, unless that was left without an end. Until that is clear,
-        neither goes: a second copy would have the same id as one that went, and be dropped as a duplicate.
+        The one that called the flow tells the caller, unless it was left without an end. Until that is clear neither
+        goes: a second copy would have the same id as one that went, and be dropped as a duplicate. None: call it.
         """
         _log.warning("called_for_another_copy", request_id=errand.request.request_id)
-        if self.recall.is_under_way(self.delivery):
-            return LeaveLocked()
-        if isinstance(errand.destination, ReturnAddress) and not self.recall.is_left(self.delivery):
+        has_waited = self.recall.is_under_way(self.delivery)
+        try:
+            while self.recall.is_under_way(self.delivery):
+                await self.leash.hold(asyncio.sleep(_LOOKS_AGAIN_S), cut_by=CUTS_A_WAIT)
+        except CutShort as cut:
+            return LeaveLocked() if cut.reason is CutReason.LOCK_LOST else Abandon()
+        if not self.recall.has_run(self.delivery):
+            return None
+        is_for_caller = isinstance(errand.destination, ReturnAddress)
+        if (has_waited or is_for_caller) and not self.recall.is_left(self.delivery):
             return Complete()
         why = "This worker has called the flow for this request before, so it may have run; it is not called again."
         return Indeterminate(detail=why, attempts=0)

@@ -50,7 +50,7 @@ class FakeQueue:
     max_delivery_count: int = 10
     messages: list[Message] = field(default_factory=list)
     ended: list[tuple[Delivery, Settlement | None]] = field(default_factory=list)
-    lanes: list["FakeLane"] = field(default_factory=list)
+    lanes: list["FakeLink"] = field(default_factory=list)
     on_end: Callable[[Delivery, Settlement | None], None] = lambda _delivery, _settlement: None
     on_count: Callable[[str, Message, Counted], None] = lambda _token, _message, _why: None
     _locked: dict[str, Message] = field(default_factory=dict)  # by token
@@ -146,8 +146,8 @@ class FakeQueue:
         self.on_end(message.delivery, settlement)
 
 
-class FakeLane:
-    """Fits `bridge.ports.Lane`, and checks that it is used like one: by one task, within its credit.
+class FakeLink:
+    """What lanes have in common: a link that can be lost, credit, and one user at a time.
 
     While `outage` is set, the link is lost and can't be opened. A settlement during an outage is not confirmed;
     with `applies_unconfirmed` it was carried out all the same.
@@ -164,7 +164,7 @@ class FakeLane:
         self.handed_out: list[Delivery] = []
         self.calls: list[str] = []
         self.confirms: Callable[[Settlement], bool] = lambda _settlement: True
-        self._stirred: asyncio.Future[None] | None = None  # what a receive waits for
+        self._stirred: asyncio.Future[None] | None = None  # what is waited for
         self._in_use_by: str | None = None
         self._use = _Use(self)
         queue.lanes.append(self)
@@ -173,17 +173,61 @@ class FakeLane:
         self.buffer.append(delivery)
         self.stir()
 
+    def fail(self, outage: BusFailure, *, is_noticed: bool = False) -> None:
+        """`is_noticed`: the broker's end is lost, too."""
+        raise NotImplementedError
+
     def stir(self) -> None:
-        """End the wait of the receive under way."""
+        """End the wait under way."""
         if self._stirred is not None and not self._stirred.done():
             self._stirred.set_result(None)
 
-    def fail(self, outage: BusFailure) -> None:
-        self.outage = outage
-        self._disconnect()
-
     def recover(self) -> None:
         self.outage = None
+
+    def count(self, call: str) -> int:
+        return self.calls.count(call)
+
+    async def _wait(self, longest_s: float) -> None:
+        """Until something was delivered, or the link is lost."""
+        loop = asyncio.get_running_loop()
+        self._stirred = loop.create_future()
+        timer = loop.call_later(longest_s, self.stir)
+        try:
+            await self._stirred
+        finally:
+            timer.cancel()
+
+    def _settle_one(self, delivery: Delivery, settlement: Settlement) -> Settled:
+        if isinstance(settlement, LeaveLocked):
+            return Settled.DONE
+        is_confirmed = self.is_open and self.confirms(settlement)
+        if is_confirmed or self.applies_unconfirmed:
+            settled = self._apply(delivery, settlement)
+            return settled if is_confirmed else Settled.FAILED
+        return Settled.FAILED
+
+    def _apply(self, delivery: Delivery, settlement: Settlement) -> Settled:
+        return self.queue.settle(delivery.lock_token, settlement)
+
+    def _require_link(self) -> None:
+        if not self.is_open:
+            raise self.outage or BusUnreachable("The link was lost.")
+
+    def _alone(self, call: str) -> "_Use":
+        assert self._in_use_by is None, f"{call} while {self._in_use_by} is under way"
+        self._in_use_by = call
+        self.calls.append(call)
+        return self._use
+
+
+class FakeLane(FakeLink):
+    """Fits `bridge.ports.Lane`, and checks that it is used like one: by one task, within its credit."""
+
+    def fail(self, outage: BusFailure, *, is_noticed: bool = False) -> None:
+        """Locks live on in either case."""
+        self.outage = outage
+        self._disconnect()
 
     async def open(self) -> None:
         with self._alone("open"):
@@ -226,35 +270,6 @@ class FakeLane:
             self._disconnect()
             await asyncio.sleep(ROUND_TRIP_S)
 
-    def count(self, call: str) -> int:
-        return self.calls.count(call)
-
-    async def _wait(self, longest_s: float) -> None:
-        """Until something was delivered, or the link is lost."""
-        loop = asyncio.get_running_loop()
-        self._stirred = loop.create_future()
-        timer = loop.call_later(longest_s, self.stir)
-        try:
-            await self._stirred
-        finally:
-            timer.cancel()
-
-    def _settle_one(self, delivery: Delivery, settlement: Settlement) -> Settled:
-        if isinstance(settlement, LeaveLocked):
-            return Settled.DONE
-        is_confirmed = self.is_open and self.confirms(settlement)
-        if is_confirmed or self.applies_unconfirmed:
-            settled = self._apply(delivery, settlement)
-            return settled if is_confirmed else Settled.FAILED
-        return Settled.FAILED
-
-    def _apply(self, delivery: Delivery, settlement: Settlement) -> Settled:
-        return self.queue.settle(delivery.lock_token, settlement)
-
-    def _require_link(self) -> None:
-        if not self.is_open:
-            raise self.outage or BusUnreachable("The link was lost.")
-
     def _disconnect(self) -> None:
         self.is_open = False
         self.credit = 0
@@ -263,17 +278,11 @@ class FakeLane:
             self.queue.release(delivery.lock_token)
         self.stir()
 
-    def _alone(self, call: str) -> "_Use":
-        assert self._in_use_by is None, f"{call} while {self._in_use_by} is under way"
-        self._in_use_by = call
-        self.calls.append(call)
-        return self._use
-
 
 class _Use:
     """A lane's, by one task at a time."""
 
-    def __init__(self, lane: FakeLane) -> None:
+    def __init__(self, lane: FakeLink) -> None:
         self._lane = lane
 
     def __enter__(self) -> None:

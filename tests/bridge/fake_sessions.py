@@ -1,206 +1,307 @@
 """A request queue with sessions in memory, and lanes that hold its sessions one at a time."""
 
 import asyncio
-from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from worker.core.delivery import Delivery
 from worker.core.failures import BusFailure, SessionLost
-from worker.core.session_note import SessionNote, begun_before
-from worker.core.settlement import Abandon, Complete, DeadLetter, LeaveLocked, Settled, Settlement
+from worker.core.session_note import Notes, SessionNote
+from worker.core.settlement import Abandon, LeaveLocked, Settled, Settlement
 
-from .fake_queue import ROUND_TRIP_S, now
+from .fake_queue import BROKER, ROUND_TRIP_S, Counted, FakeLink, FakeQueue, Message, now
 
 
-@dataclass(eq=False)
-class FakeSession:
-    id: str
-    messages: deque[Delivery] = field(default_factory=deque)
-    note: SessionNote | None = None
-    holder: "FakeSessionLane | None" = None
-    locked_until: float = 0.0
+@dataclass(slots=True, eq=False)
+class Hold:
+    session: "FakeSession"
+    lane: "FakeSessionLane"
+    since: float
+    locked_until: float
 
     @property
-    def is_free(self) -> bool:
-        return bool(self.messages) and (self.holder is None or self.locked_until <= now())
+    def is_on(self) -> bool:
+        return self.session.hold is self
+
+
+@dataclass(slots=True, eq=False)
+class FakeSession:
+    """`waits_since`: with messages, for a holder."""
+
+    id: str
+    note: SessionNote | None = None
+    hold: Hold | None = None
+    waits_since: float = 0.0
 
 
 @dataclass(kw_only=True)
-class FakeSessionQueue:
-    """`ended` tells in order how each message left; what was abandoned too often leaves as None."""
+class FakeSessionQueue(FakeQueue):
+    """A session's lock covers what was delivered of it: its end counts, closing it doesn't. Lanes wait in `waiting`."""
 
-    lock_s: float = 60.0
-    max_delivery_count: int = 10
     sessions: dict[str, FakeSession] = field(default_factory=dict)
-    ended: list[tuple[Delivery, Settlement | None]] = field(default_factory=list)
+    waiting: list["FakeSessionLane"] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def put(self, *deliveries: Delivery) -> None:
         for delivery in deliveries:
             session_id = delivery.session_id or ""
-            self.sessions.setdefault(session_id, FakeSession(session_id)).messages.append(delivery)
-        self.pulse()
+            session = self.sessions.setdefault(session_id, FakeSession(session_id))
+            if not self.messages_of(session):
+                session.waits_since = now()
+            self.messages.append(Message(delivery))
+        self.push()
+        self._pulse()
 
-    def pulse(self) -> None:
+    def push(self) -> None:
+        """Sessions to whoever waits for one, messages to whoever holds theirs and has credit."""
+        while self.waiting and (session := self._next_free()) is not None:
+            until = now() + self.lock_s
+            session.hold = hold = Hold(session, self.waiting.pop(0), now(), until)
+            hold.lane.grant(hold)
+            self._ends_at(hold, until)
+        for session in self.sessions.values():
+            if session.hold is not None:
+                self._deliver(session.hold)
+
+    def renew_session(self, hold: Hold) -> None:
+        hold.locked_until = now() + self.lock_s
+        for message in self.messages_of(hold.session):
+            if message.lock_token is not None:
+                message.locked_until = hold.locked_until
+        self._ends_at(hold, hold.locked_until)
+
+    def end(self, hold: Hold, why: Counted | None) -> None:
+        """None: it is given back, by its holder or because that is gone."""
+        if not hold.is_on:
+            return
+        hold.lane.loses(hold, why)
+        session = hold.session
+        session.hold, session.waits_since = None, now()
+        for message in self.messages_of(session):
+            if message.lock_token is not None:
+                self._unlock(message, why)
+        self.push()
+
+    def lose(self, session_id: str) -> None:
+        hold = self.sessions[session_id].hold
+        if hold is not None:
+            self.end(hold, Counted.TAKEN)
+
+    def lose_lock(self, sequence_number: int) -> None:
+        for message in self.messages:
+            if message.delivery.sequence_number == sequence_number:
+                self.lose(message.delivery.session_id or "")
+                return
+
+    def messages_of(self, session: FakeSession) -> list[Message]:
+        return [message for message in self.messages if message.delivery.session_id == session.id]
+
+    def free(self) -> list[FakeSession]:
+        """With messages, and held by nobody."""
+        return [session for session in self.sessions.values() if session.hold is None and self.messages_of(session)]
+
+    def longest_wait_s(self) -> float:
+        return max((now() - session.waits_since for session in self.free()), default=0.0)
+
+    def left(self) -> dict[str, list[Delivery]]:
+        left: dict[str, list[Delivery]] = {}
+        for message in self.messages:
+            left.setdefault(message.delivery.session_id or "", []).append(message.delivery)
+        return left
+
+    def _next_free(self) -> FakeSession | None:
+        """Whose turn it is: the one that was taken longest ago."""
+        session = next(iter(self.free()), None)
+        if session is not None:
+            self.sessions[session.id] = self.sessions.pop(session.id)
+        return session
+
+    def _deliver(self, hold: Hold) -> None:
+        lane = hold.lane
+        for message in self.messages_of(hold.session):
+            if lane.hold is hold and lane.credit > len(lane.buffer) and message.lock_token is None:
+                token = f"token-{next(self._tokens)}"
+                message.lock_token, message.locked_until = token, hold.locked_until
+                self._locked[token] = message
+                lane.deliver(replace(message.delivery, lock_token=token, locked_until=hold.locked_until))
+
+    def _ends_at(self, hold: Hold, until: float) -> None:
+        asyncio.get_running_loop().call_at(until, self._end_if_over, hold, context=BROKER)
+
+    def _end_if_over(self, hold: Hold) -> None:
+        if hold.locked_until <= now():
+            self.end(hold, Counted.EXPIRED)
+
+    def _end(self, message: Message, settlement: Settlement | None) -> None:
+        super()._end(message, settlement)
+        self._pulse()
+
+    def _pulse(self) -> None:
         self.changed.set()
         self.changed = asyncio.Event()
 
-    def next_free(self) -> FakeSession | None:
-        """Whose turn it is: the one that was taken longest ago."""
-        free = next((session for session in self.sessions.values() if session.is_free), None)
-        if free is not None:
-            self.sessions[free.id] = self.sessions.pop(free.id)
-        return free
 
-    def lose(self, session_id: str) -> None:
-        self.sessions[session_id].holder = None
-        self.pulse()
+class FakeSessionLane(FakeLink):
+    """Fits `bridge.ports.SessionLane`, and checks that it is used like one."""
 
-    def settle(self, session: FakeSession, settlement: Settlement) -> None:
-        delivery = session.messages[0]
-        if isinstance(settlement, Abandon):
-            session.messages[0] = delivery = replace(delivery, delivery_count=delivery.delivery_count + 1)
-            if delivery.delivery_count < self.max_delivery_count:
-                return
-        session.messages.popleft()
-        told = None if isinstance(settlement, Abandon) else settlement
-        self.ended.append((delivery, told))
-        self.pulse()
-
-    def left(self) -> dict[str, list[Delivery]]:
-        return {session.id: list(session.messages) for session in self.sessions.values() if session.messages}
-
-
-class FakeSessionLane:
-    """Fits `bridge.ports.SessionLane`, and checks that it is used like one. While `outage` is set the link is lost."""
+    queue: FakeSessionQueue
 
     def __init__(self, queue: FakeSessionQueue) -> None:
-        self.queue = queue
-        self.outage: BusFailure | None = None
-        self.confirms = True
-        self.session: FakeSession | None = None
+        super().__init__(queue)
         self.accepted: list[str] = []
-        self.handed_out: list[Delivery] = []
         self.renewals = 0
-        self._in_use_by: str | None = None
+        self.hold: Hold | None = None
+        self.locked_until = 0.0
+        self._notes = Notes()
         self._in_hand: Delivery | None = None
 
-    def fail(self, outage: BusFailure) -> None:
-        """The lock lives on, but is nobody's to use."""
-        self.outage, self.session = outage, None
+    @property
+    def session(self) -> FakeSession | None:
+        return None if self.hold is None else self.hold.session
+
+    def fail(self, outage: BusFailure, *, is_noticed: bool = False) -> None:
+        """What the broker doesn't notice leaves the lock alive, but nobody's to use."""
+        self.outage, self.is_open, self.credit = outage, False, 0
+        self.buffer.clear()
+        if is_noticed and self.hold is not None:
+            self.queue.end(self.hold, None)
+        self.stir()
+
+    def grant(self, hold: Hold) -> None:
+        self.hold = hold
+        self.stir()
+
+    def loses(self, hold: Hold, _why: Counted | None) -> None:
+        if self.hold is hold:
+            self.buffer.clear()
+            self.credit = 0
+            self.stir()
 
     async def accept(self, *, wait_s: float) -> bool:
         with self._alone("accept"):
-            await asyncio.sleep(0.05)
-            self._fail_if_out()
-            until = now() + wait_s
-            while (session := self.queue.next_free()) is None:
-                try:
-                    async with asyncio.timeout_at(until):
-                        await self.queue.changed.wait()
-                except TimeoutError:
-                    return False
-                self._fail_if_out()
-            session.holder, session.locked_until = self, now() + self.queue.lock_s
-            asyncio.get_running_loop().call_at(session.locked_until + 0.001, self.queue.pulse)
-            self.session = session
-            self.accepted.append(session.id)
-            return True
-
-    @property
-    def locked_until(self) -> float:
-        return 0.0 if self.session is None else self.session.locked_until
+            self._drop()
+            await asyncio.sleep(self.opening_s)
+            if self.outage is not None:
+                raise self.outage
+            self.is_open = True
+            try:
+                return await self._accept(wait_s)
+            except BaseException:
+                self._drop()
+                raise
 
     async def receive(self, *, wait_s: float) -> Delivery | None:
         with self._alone("receive"):
-            session = self._held()
+            self._held_session()
             assert self._in_hand is None, "order: the one in hand is settled before the next is asked for"
-            until = now() + wait_s
-            while not session.messages and now() < until:
-                try:
-                    async with asyncio.timeout_at(until):
-                        await self.queue.changed.wait()
-                except TimeoutError:
-                    return None
-            await asyncio.sleep(ROUND_TRIP_S)
-            session = self._held()
-            if not session.messages:
+            self.credit = 1
+            self.queue.push()
+            if not self.buffer:
+                await self._wait(wait_s)
+            if self.buffer:
+                await asyncio.sleep(ROUND_TRIP_S)
+            self._held_session()
+            if not self.buffer:
                 return None
-            delivery = session.messages[0]
-            self._in_hand = replace(
-                delivery,
-                locked_until=session.locked_until,
-                delivery_count=delivery.delivery_count + begun_before(session.note, delivery.sequence_number),
-            )
+            self.credit = 0
+            delivery = self.buffer.pop()
+            before = self._notes.begun_before(delivery.sequence_number)
+            self._in_hand = replace(delivery, delivery_count=delivery.delivery_count + before)
             self.handed_out.append(self._in_hand)
             return self._in_hand
 
     async def begin(self, delivery: Delivery) -> None:
         with self._alone("begin"):
-            await asyncio.sleep(ROUND_TRIP_S)
-            session = self._held()
-            before = begun_before(session.note, delivery.sequence_number)
-            session.note = SessionNote(sequence_number=delivery.sequence_number, times=before + 1)
+            await self._write(self._notes.begin(delivery.sequence_number))
 
     async def settle(self, settlement: Settlement) -> Settled:
         with self._alone("settle"):
-            await asyncio.sleep(ROUND_TRIP_S)
-            self._in_hand = None
+            delivery, self._in_hand = self._in_hand, None
             if isinstance(settlement, LeaveLocked):
                 return Settled.DONE
-            session, self.session = self.session, None
-            if session is None or session.holder is not self or session.locked_until <= now():
+            if self.hold is None or delivery is None or self.locked_until <= now():
                 return Settled.LOCK_LOST
-            assert isinstance(settlement, Complete | DeadLetter | Abandon)
-            self.queue.settle(session, settlement)
-            if not self.confirms:
-                return Settled.FAILED
-            self.session = session
-            return Settled.DONE
+            await asyncio.sleep(ROUND_TRIP_S)
+            settled = self._settle_one(delivery, settlement)
+            if settled is not Settled.DONE:
+                self._drop()
+            elif isinstance(settlement, Abandon):
+                self._notes.taken_back()
+            else:
+                self._notes.gone()
+            return settled
 
     async def renew_lock(self) -> bool:
         with self._alone("renew_lock"):
             await asyncio.sleep(ROUND_TRIP_S)
-            self._fail_if_out()
-            session = self.session
-            if session is None or session.holder is not self or session.locked_until <= now():
-                self.session = None
+            if self.hold is None or not self.hold.is_on:
+                self._drop()
                 return False
-            session.locked_until = now() + self.queue.lock_s
-            asyncio.get_running_loop().call_at(session.locked_until + 0.001, self.queue.pulse)
+            self._require_link()  # what it covers may still be settled, as far as anybody knows
+            hold = self.hold
+            self.queue.renew_session(hold)
+            self.locked_until = hold.locked_until
             self.renewals += 1
             return True
 
-    async def hand_back(self) -> None:
+    async def hand_back(self, *, is_uncalled: bool) -> None:
         with self._alone("hand_back"):
-            session, self.session, self._in_hand = self.session, None, None
-            await asyncio.sleep(ROUND_TRIP_S)
-            if session is not None and session.holder is self:
-                session.note, session.holder = None, None
-                self.queue.pulse()
+            if is_uncalled:
+                self._notes.taken_back()
+            if self.hold is not None:
+                with suppress(BusFailure):
+                    await self._write(self._notes.remaining)
+            self._drop()
 
     async def close(self) -> None:
         with self._alone("close"):
-            assert self.session is None, "what is held is handed back first"
+            assert self.hold is None, "what is held is handed back first"
 
-    def _held(self) -> FakeSession:
-        self._fail_if_out()
-        if self.session is None or self.session.holder is not self:
-            self.session = None
-            raise SessionLost("The session was lost.")
-        return self.session
+    async def _accept(self, wait_s: float) -> bool:
+        self.queue.waiting.append(self)
+        self.queue.push()
+        if self.hold is None:
+            await self._wait(wait_s)
+        if self.hold is None:
+            self._require_link()
+            self._drop()
+            return False
+        await asyncio.sleep(ROUND_TRIP_S)
+        session = self._held_session()
+        self._notes, self.locked_until = Notes(session.note), self.hold.locked_until
+        self.accepted.append(session.id)
+        return True
 
-    def _fail_if_out(self) -> None:
-        if self.outage is not None:
-            raise self.outage
+    async def _write(self, note: SessionNote | None) -> None:
+        if note == self._notes.written:
+            return
+        await asyncio.sleep(ROUND_TRIP_S)
+        if self.session is not None and not self.is_open and self.applies_unconfirmed:
+            self._note_in(self.session, note)
+        self._note_in(self._held_session(), note)
 
-    @contextmanager
-    def _alone(self, call: str) -> Iterator[None]:
-        assert self._in_use_by is None, f"{call} during {self._in_use_by}"
-        self._in_use_by = call
+    def _note_in(self, session: FakeSession, note: SessionNote | None) -> None:
+        if self.hold is not None and self.hold.is_on:
+            self._notes.written = session.note = note
+
+    def _held_session(self) -> FakeSession:
+        """Or why there is none; then nothing is left of it."""
         try:
-            yield
-        finally:
-            self._in_use_by = None
+            self._require_link()
+            if self.hold is None or not self.hold.is_on:
+                raise SessionLost("The session was lost.")
+        except BusFailure:
+            self._drop()
+            raise
+        return self.hold.session
+
+    def _drop(self) -> None:
+        """Closing the link gives the session back, at no delivery count."""
+        hold, is_linked = self.hold, self.is_open
+        self.hold, self.is_open, self.credit = None, False, 0
+        self._in_hand = None
+        self.buffer.clear()
+        if self in self.queue.waiting:
+            self.queue.waiting.remove(self)
+        if hold is not None and is_linked:
+            self.queue.end(hold, None)

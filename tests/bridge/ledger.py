@@ -21,6 +21,7 @@ class Ask:
     """
 
     flow: FlowSpec
+    session: str | None = None
     has_caller: bool = True
     timeout_s: float = 90.0
     in_line_s: float = 0.0
@@ -43,6 +44,7 @@ class Entry:
     """One request over all its messages. `alive` are those on the queue, or scheduled.
 
     `is_forked`: a copy and its original were both there to be worked on, which a crash or a lost word can lead to.
+    `is_disturbed`: the work on it has ended without the word that ends it.
     `is_unaware`: a worker could not know that its lock had ended, and goes on for a while.
     """
 
@@ -57,6 +59,7 @@ class Entry:
     is_answered: bool = False  # by its flow
     is_dead_lettered: bool = False
     is_forked: bool = False
+    is_disturbed: bool = False
     is_unaware: bool = False
 
     def may_have_run(self) -> bool:
@@ -76,6 +79,7 @@ class Ledger:
 
     def begins(self, entry: Entry, by: object, held: list[Delivery]) -> Attempt:
         """`held`: the deliveries of the request that the calling worker has in hand."""
+        self._in_order(entry, "called")
         if not entry.ask.flow.idempotent:
             self._second_call(entry, by, held)
         attempt = Attempt(by)
@@ -84,6 +88,7 @@ class Ledger:
 
     def tells(self, entry: Entry, reply: Reply) -> None:
         """A worker begins to publish it. What begins only now, it need not know."""
+        self._in_order(entry, "answered")
         outcome = reply.properties["outcome"]
         if outcome == "answered" and not entry.is_answered:
             self.breaks(f"{entry.name} is called answered, but its flow has not answered")
@@ -106,6 +111,7 @@ class Ledger:
 
     def settled(self, entry: Entry, settlement: Settlement | None) -> None:
         """A message of the request has left the queue; None: the broker's own doing."""
+        self._in_order(entry, "settled")
         entry.alive -= 1
         if not isinstance(settlement, Complete):
             entry.is_dead_lettered = True
@@ -126,13 +132,28 @@ class Ledger:
             if self.drops_repeats and len(entry.replies) > 1:
                 self.breaks(f"one visible answer at most: {entry.name} has {len(entry.replies)}")
 
+    def _in_order(self, entry: Entry, what: str) -> None:
+        """Nothing begins in a session before all that came earlier has left the queue, or after that itself did."""
+        if entry.ask.session is None:
+            return
+        if not (entry.alive or entry.is_unaware):
+            self.breaks(f"what has left its session is over; {entry.name} is {what}")
+        for earlier in self.entries.values():
+            if earlier is entry:
+                return
+            if earlier.ask.session == entry.ask.session and earlier.alive:
+                self.breaks(
+                    f"in a session one comes after the other; {entry.name} is {what} before {earlier.name} ended"
+                )
+
     def _second_call(self, entry: Entry, by: object, held: list[Delivery]) -> None:
         name, flow = entry.name, entry.ask.flow
         if any(attempt.by is by and attempt.may_have_run for attempt in entry.attempts):
             self.breaks(f"the worker that may have made {name} run never calls again for it; {by} does")
         if flow.after_crash == "indeterminate" and held and all(delivery.is_redelivered for delivery in held):
             self.breaks(f"flow {flow.name} is not called for what was delivered before; {by} calls it for {name}")
-        if not entry.may_have_run() or entry.is_unaware:
+        is_noted = entry.ask.session is not None and flow.after_crash == "indeterminate"  # so that anyone can know
+        if not entry.may_have_run() or (entry.is_unaware and not is_noted):
             return
         if flow.after_crash == "indeterminate":
             self.breaks(f"flow {flow.name} is never called twice; {by} calls it for {name}, which may have run")

@@ -62,19 +62,21 @@ schedules: Final[st.SearchStrategy[Schedule]] = st.tuples(
 )
 
 
-def run(schedule: Schedule) -> Simulation:
+def run(schedule: Schedule, *, is_ordered: bool = False) -> Simulation:
     """Raises `LawBrokenError`."""
     scene, asked, faults = schedule
+    sessions = _of((2, 1, 3), scene[5]) if is_ordered else 0
     simulation = Simulation(
         posts=_of((1, 2, 3), scene[0]),
         lanes=_of((1, 2), scene[1]),
         concurrency=_of((4, 1, 2, 8), scene[2]),
         lock_s=_of((20.0, 5.0), scene[3]),
         drops_repeats=_of((True, False), scene[4]),
+        is_ordered=is_ordered,
     )
     try:
         for one in asked:
-            simulation.at(one[0] / 16, partial(simulation.send, _ask(one)))
+            simulation.at(one[0] / 16, partial(simulation.send, _ask(one, sessions)))
         _Faults(simulation, faults)
         simulation.advance(FAULTS_END_S)
         simulation.settle_down()
@@ -107,8 +109,9 @@ class _Faults:
         self._happened += 1
 
 
-def _ask(one: bytes) -> Ask:
+def _ask(one: bytes, sessions: int) -> Ask:
     return Ask(
+        session=f"s-{one[2] // 2 % sessions + 1}" if sessions else None,
         flow=_of(tuple(FLOWS.values()), one[1]),
         has_caller=_of((True, False), one[2]),
         timeout_s=_of((90.0, 12.0), one[3]),
@@ -121,12 +124,18 @@ def _ask(one: bytes) -> Ask:
 
 
 def _strike(simulation: Simulation, one: bytes, post: int) -> None:
-    _of(_FAULTS, one[1])(simulation, one, post)
+    _of(_FAULTS_IN_ORDER if simulation.is_ordered else _FAULTS, one[1])(simulation, one, post)
 
 
 def _kill(simulation: Simulation, one: bytes, post: int) -> None:
     simulation.kill(post, is_heard=_of((False, True), one[3]))
     simulation.after(_of((0.5, 0.0, 8.0, 40.0), one[4]), partial(simulation.start, post))
+
+
+def _kill_one_after_the_other(simulation: Simulation, one: bytes, post: int) -> None:
+    """And then strike whoever accepts a session next, before that can do anything in it."""
+    _kill(simulation, one, post)
+    simulation.strike_next_holder(partial(_of((_stop, _pause, _kill), one[5]), simulation, one))
 
 
 def _stop(simulation: Simulation, one: bytes, post: int) -> None:
@@ -140,7 +149,10 @@ def _lose_lock(simulation: Simulation, one: bytes, _post: int) -> None:
 
 def _break_link(simulation: Simulation, one: bytes, post: int) -> None:
     applies = _of((False, True), one[3])
-    lane = simulation.break_link(post, one[4], _of(FAILURES, one[5]), applies_unconfirmed=applies)
+    is_noticed = _of((False, True), one[7])
+    lane = simulation.break_link(
+        post, one[4], _of(FAILURES, one[5]), applies_unconfirmed=applies, is_noticed=is_noticed
+    )
     if lane is not None:
         simulation.after(_of((0.1, 2.0, 15.0), one[6]), partial(simulation.restore_link, lane))
 
@@ -178,6 +190,18 @@ _FAULTS: Final = (
     _stop,
     _say_of_copies,
     _send_replies_away,
+    _pause,
+)
+_FAULTS_IN_ORDER: Final = (
+    _kill,
+    _lose_lock,
+    _freeze,
+    _break_link,
+    _kill_one_after_the_other,
+    _leave_unconfirmed,
+    _stop,
+    _send_replies_away,
+    _kill_one_after_the_other,
     _pause,
 )
 

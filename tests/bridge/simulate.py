@@ -1,7 +1,8 @@
 """Schedules on all cores for as long as they are told to: `python tests/bridge/simulate.py --seconds 60 --seed 1`.
 
-Prints how many ran, how often each kind of happening came up, and what the worker's log said. A law that doesn't hold
-ends it with 1 and the transcript of the smallest schedule that breaks it.
+Every second batch is of a queue with sessions. Prints how many ran of each kind, how often each kind of happening came
+up, and what the worker's log said. A law that doesn't hold ends it with 1 and the transcript of the smallest schedule
+that breaks it.
 """
 
 import argparse
@@ -22,12 +23,16 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bridge.schedule import Schedule, run, schedules
 from bridge.transcript import LawBrokenError, Saw
 
+KINDS: Final = ("without sessions", "with sessions")
 _AT_ONCE: Final = 1000  # schedules under one seed: Hypothesis gets slow where it remembers many
 
 
 @dataclass(slots=True, kw_only=True)
 class Covered:
-    schedules: int = 0
+    """`schedules` and `cpu_s` by kind."""
+
+    schedules: Counter[str] = field(default_factory=Counter)
+    cpu_s: dict[str, float] = field(default_factory=dict)
     saw: Counter[Saw] = field(default_factory=Counter)
     virtual_s: float = 0.0
     logged: Counter[str] = field(default_factory=Counter)
@@ -35,15 +40,17 @@ class Covered:
 
     def add(self, other: "Covered") -> None:
         self.schedules += other.schedules
+        self.cpu_s = {kind: self.cpu_s.get(kind, 0.0) + other.cpu_s.get(kind, 0.0) for kind in KINDS}
         self.saw += other.saw
         self.virtual_s += other.virtual_s
         self.logged += other.logged
         self.broken = self.broken or other.broken
 
 
-def batch(number: int, *, most: int, until: float) -> Covered:
+def batch(number: int, *, is_ordered: bool, most: int, until: float) -> Covered:
     """`most` schedules under one seed, or what can be done of them."""
-    covered = Covered()
+    covered, began_s = Covered(), time.process_time()
+    kind = KINDS[is_ordered]
 
     @seed(number)
     @settings(
@@ -58,9 +65,9 @@ def batch(number: int, *, most: int, until: float) -> Covered:
     def simulate(schedule: Schedule) -> None:
         if time.monotonic() > until and covered.broken is None:
             return
-        covered.schedules += 1
+        covered.schedules[kind] += 1
         try:
-            simulation = run(schedule)
+            simulation = run(schedule, is_ordered=is_ordered)
         except LawBrokenError as broken:
             covered.broken = str(broken)
             raise
@@ -73,17 +80,18 @@ def batch(number: int, *, most: int, until: float) -> Covered:
         except LawBrokenError as broken:  # the smallest
             covered.broken = str(broken)
     covered.logged = Counter(str(entry["event"]) for entry in logged)
+    covered.cpu_s[kind] = time.process_time() - began_s
     return covered
 
 
 def process(results: "Queue[Covered]", first: int, step: int, until: float) -> None:
-    number = first
+    number, is_ordered = first, False
     while time.monotonic() < until:
-        covered = batch(number, most=_AT_ONCE, until=until)
+        covered = batch(number, is_ordered=is_ordered, most=_AT_ONCE, until=until)
         results.put(covered)
         if covered.broken is not None:
             break
-        number += step
+        number, is_ordered = number + step, not is_ordered
     results.put(Covered())
 
 
@@ -100,7 +108,7 @@ def campaign(*, seconds: float, first: int, processes: int) -> Covered:
     total, at_work = Covered(), processes
     while at_work and total.broken is None:
         covered = results.get()
-        at_work -= covered.schedules == 0
+        at_work -= not covered.cpu_s
         total.add(covered)
     for worker in workers:
         worker.terminate()
@@ -121,12 +129,13 @@ def main() -> int:
     started = time.monotonic()
     total = campaign(seconds=options.seconds, first=options.seed * 1_000_000, processes=options.processes)
     took_s = time.monotonic() - started
-    used = os.times()
-    cpu_s = used.children_user + used.children_system
+    ran = total.schedules.total()
     say(
-        f"{total.schedules:,} schedules in {took_s:.0f} s: {total.schedules / took_s * 60:,.0f} a minute, "
-        f"{total.schedules / cpu_s * 60:,.0f} a core-minute; {total.virtual_s / 86_400:,.1f} days of virtual time"
+        f"{ran:,} schedules in {took_s:.0f} s: {ran / took_s * 60:,.0f} a minute; "
+        f"{total.virtual_s / 86_400:,.1f} days of virtual time"
     )
+    for kind, times in total.schedules.items():
+        say(f"{times:>10,}  {kind}: {times / total.cpu_s[kind] * 60:,.0f} a core-minute")
     for saw, times in total.saw.most_common():
         say(f"{times:>10,}  {saw.name.lower().replace('_', ' ')}")
     for event, times in total.logged.most_common():

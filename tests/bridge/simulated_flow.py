@@ -36,6 +36,9 @@ class SimulatedCall:
 
     async def run(self) -> FlowOutcome | Running:
         entry, deadline = self._entry, self._call.deadline
+        held, began = self._worker.held_by_one(entry), now()
+        if held is not None and self._worker.simulation.is_ordered:
+            self._worker.check_try(held)
         try:
             if entry.ask.in_line_s:
                 self._tell(Saw.IN_LINE, self._worker)
@@ -45,6 +48,8 @@ class SimulatedCall:
                 await asyncio.sleep(entry.ask.in_line_s)
             return await self._request(deadline)
         finally:
+            if held is not None:
+                held.called_s, held.tried_at = held.called_s + now() - began, now()
             self._worker.stir()
 
     async def _request(self, deadline: float | None) -> FlowOutcome | Running:
@@ -76,6 +81,9 @@ class SimulatedCall:
         if isinstance(ending, Exception):
             self._worker.fails_on(entry)
             raise ending
+        held = self._worker.held_by_one(entry)
+        if held is not None and not (isinstance(ending, Unavailable) and ending.held_back):
+            held.tries += 1
         self._tell(Saw.FLOW_ENDED, "accepted" if isinstance(ending, Running) else kind_of(ending).value)
         if isinstance(ending, Unavailable | Expired):
             attempt.may_have_run = False
@@ -109,10 +117,13 @@ class SimulatedFetch:
         worker.require_life()
         if not entry.may_have_run():
             worker.simulation.breaks(f"no answer is fetched of what never ran; {worker} does for {entry.name}")
-        ends_at = min(now() + entry.ask.takes_s, self._until)
+        began = now()
+        ends_at = min(began + entry.ask.takes_s, self._until)
         try:
-            await asyncio.sleep(max(0.0, ends_at - now()))
+            await asyncio.sleep(max(0.0, ends_at - began))
         finally:
+            if (held := worker.held_by_one(entry)) is not None:
+                held.called_s += now() - began
             worker.stir()
         if ends_at >= self._until:
             self._tell("not there yet")

@@ -3,8 +3,8 @@
 import asyncio
 import contextvars
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from worker.bridge.leash import CutReason
@@ -16,14 +16,15 @@ from worker.core.bulkhead import Bulkhead
 from worker.core.delivery import Delivery
 from worker.core.flow_spec import FlowSpec
 from worker.core.outcome import Running
-from worker.core.redelivery import Copy
+from worker.core.redelivery import LEAST_WAIT_S, Copy
 from worker.core.reply import Reply, Undelivered
 from worker.core.request import Call
-from worker.core.settlement import Abandon, Complete, DeadLetter, LeaveLocked, Settled, Settlement
+from worker.core.settlement import Settled
 
-from .fake_queue import FakeLane, now
+from .fake_queue import now
 from .ledger import Entry
 from .simulated_flow import SimulatedCall, SimulatedFetch
+from .simulated_lanes import Held, SimulatedLane, SimulatedLink, SimulatedSessionLane
 from .transcript import Saw
 from .virtual_time import OWNER
 
@@ -35,43 +36,45 @@ LAST_WORDS_S: Final = 3.0
 DEFECT: Final = ZeroDivisionError("ours")
 LATE: Final = Undelivered(detail="not accepted in time", is_late=True)
 NOT_HERE: Final = Undelivered(detail="no such queue")
-_IDLE_S: Final = 30.0  # that a receive without work in hand takes at most
 _TIMER_S: Final = 0.01  # what a timer's turn may take
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Held:
-    """A delivery in a worker's hand. `until`: the end of its lock as the worker was last told."""
-
-    delivery: Delivery
-    lane: "SimulatedLane"
-    entry: Entry
-    since: float
-    until: float
+_OWN_S: Final = 0.5  # of a request's time in its session, that is neither its flow's nor its waits'
 
 
 class SimulatedWorker:
-    """`troubled_at`: when it last could do nothing about its locks."""
+    """`troubled_at`: when it last could do nothing about its locks; `opened_at`: when its intake last was."""
 
     def __init__(self, simulation: "Simulation", name: str, *, lanes: int, concurrency: int) -> None:
         self.simulation = simulation
         self.name = name
         self.concurrency = concurrency
         # As many lanes as slots at most: an idle lane keeps a slot for the credit that it gave.
-        self.lanes = [SimulatedLane(self, number) for number in range(min(lanes, concurrency))]
+        numbers = range(min(lanes, concurrency))
+        plain = [] if simulation.is_ordered else [SimulatedLane(self, number) for number in numbers]
+        self.session_lanes = [SimulatedSessionLane(self, number) for number in numbers] if simulation.is_ordered else []
+        self.lanes: list[SimulatedLink] = [*plain, *self.session_lanes]
         self.held: dict[int, list[Held]] = defaultdict(list)  # by sequence number
         self.is_dead = False
         self.is_frozen = False
         self.is_stopping = False
         self.is_cut = False
         self.troubled_at = 0.0
+        self.opened_at = simulation.loop.time()
         self._received = 0
         self._observed = 0
         self._publishing: list[tuple[Reply, Entry]] = []
         spec = simulation.spec
-        places = Places(Bulkhead(concurrency, spec.flows))
+        places = Places(Bulkhead(concurrency, spec.flows, is_kept=not simulation.is_ordered))
         bridge = Bridge(spec=spec, flows=self, replies=self, redeliveries=self, places=places)
-        self.pump = Pump(self.lanes, bridge=bridge, concurrency=concurrency, observe=self._observe)
+        if simulation.is_ordered:
+            bridge = replace(bridge, redeliveries=None)
+        self.pump = Pump(
+            plain,
+            sessions=self.session_lanes,
+            bridge=bridge,
+            concurrency=concurrency,
+            max_delivery_count=simulation.queue.max_delivery_count,
+            observe=self._observe,
+        )
         self._context = contextvars.copy_context()
         self._context.run(OWNER.set, self)
         self.task = simulation.loop.create_task(self._run(), context=self._context)
@@ -125,6 +128,7 @@ class SimulatedWorker:
     def pause(self, *, is_paused: bool) -> None:
         self._tell(Saw.PAUSED if is_paused else Saw.RESUMED)
         self.pump.pause(is_paused=is_paused)
+        self.opened_at = now()
         self.stir()
 
     def stir(self) -> None:
@@ -216,9 +220,11 @@ class SimulatedWorker:
 
     # what can be told of its work
 
-    def takes(self, lane: "SimulatedLane", deliveries: list[Delivery]) -> None:
+    def takes(self, lane: SimulatedLink, deliveries: list[Delivery]) -> None:
         for delivery in deliveries:
             entry = self.simulation.handed_out(delivery)
+            if delivery.delivery_count and not (entry.is_disturbed or entry.may_have_run()):
+                self.simulation.breaks(f"no delivery is counted without a cause; that of {entry.name} to {self} is")
             self._received += 1
             lane.in_hand += 1
             self.held[delivery.sequence_number].append(
@@ -229,8 +235,11 @@ class SimulatedWorker:
             )
         self.check_slots()
 
+    def all_held(self) -> Iterator[Held]:
+        return (held for of_one in self.held.values() for held in of_one)
+
     def held_of(self, entry: Entry) -> list[Held]:
-        return [held for all_held in self.held.values() for held in all_held if held.entry is entry]
+        return [held for held in self.all_held() if held.entry is entry]
 
     def find(self, lock_token: str, sequence_number: int) -> Held | None:
         return next((held for held in self.held[sequence_number] if held.delivery.lock_token == lock_token), None)
@@ -238,6 +247,11 @@ class SimulatedWorker:
     def fails_on(self, entry: Entry) -> None:
         entry.defects.add(self)
         self._tell(Saw.DEFECT, entry.name)
+
+    def open_for_s(self) -> float:
+        if self.is_dead or self.is_frozen or self.is_stopping or self.pump.facts.is_paused:
+            return 0.0
+        return now() - max(self.troubled_at, self.opened_at)
 
     def check_lock(self, entry: Entry, *, began: float, ended: float) -> None:
         """Of a call that came to its own end. Who stood still meanwhile could not cut it in time."""
@@ -274,6 +288,8 @@ class SimulatedWorker:
             self.simulation.breaks(f"a defect that nobody planted: {observed.defect}")
         if observed.settlement == "Abandon":
             self._check_abandon(held)
+        if self.simulation.is_ordered:
+            self._check_stay(held)
         is_end = observed.settled is Settled.DONE and observed.settlement in {"Complete", "DeadLetter"}
         if is_end and held.delivery.lock_token not in held.lane.applied:
             self.simulation.breaks(
@@ -283,12 +299,42 @@ class SimulatedWorker:
     def _check_abandon(self, held: Held) -> None:
         if self.is_stopping:
             return
+        if self.simulation.is_ordered and held.delivery.delivery_count >= self.simulation.queue.max_delivery_count:
+            return
         after_s = now() - held.since
         if self not in held.entry.defects:
             cause = "a stop or a defect of ours"
             self.simulation.breaks(f"nothing but {cause} gives a request back; {self} abandons {held.entry.name}")
         elif after_s < min(30.0, 2.0**held.delivery.delivery_count):
             self.simulation.breaks(f"after a defect comes a pause that grows; {self} abandons after {after_s:.2f} s")
+
+    def _check_stay(self, held: Held) -> None:
+        """In its session, which waits for it."""
+        entry = held.entry
+        if entry.ask.has_caller or entry.is_unaware or self in entry.defects or self.troubled_at > held.since:
+            return
+        most_s = sum(self.simulation.spec.redelivery.delays_s)
+        waited_s = now() - held.since - held.called_s
+        if waited_s > most_s + _OWN_S:
+            self.simulation.breaks(
+                f"a session waits {most_s:g} s for one request at most; for {entry.name} it did {waited_s:.2f} s"
+            )
+
+    def held_by_one(self, entry: Entry) -> Held | None:
+        """None also where two of the worker's lanes hold it, the first in vain: nobody can tell which one acts."""
+        all_held = self.held_of(entry)
+        return all_held[0] if len(all_held) == 1 else None
+
+    def check_try(self, held: Held) -> None:
+        """Of a call that begins: one that follows another under the same lock comes after its wait, if at all."""
+        if held.tried_at is None:
+            return
+        name, delays_s = held.entry.name, self.simulation.spec.redelivery.delays_s
+        least_s = min(LEAST_WAIT_S, sum(delays_s) - (held.tried_at - held.since))
+        if now() - held.tried_at < least_s - _TIMER_S:
+            self.simulation.breaks(f"before a further try comes a wait; {self} calls again at once for {name}")
+        if held.tries > len(delays_s):
+            self.simulation.breaks(f"tries have an end; {self} tries {name} once more")
 
     def _check_end(self) -> None:
         facts = self.pump.facts
@@ -299,107 +345,3 @@ class SimulatedWorker:
         if self._received != self._observed:
             told = f"{self} had {self._received} and told of {self._observed}"
             self.simulation.breaks(f"every delivery is told of once; {told}")
-
-
-class SimulatedLane(FakeLane):
-    """`applied` are the locks by which the broker has settled a message for good."""
-
-    def __init__(self, worker: SimulatedWorker, number: int) -> None:
-        super().__init__(worker.simulation.queue)
-        self.worker = worker
-        self.name = f"{worker.name} lane-{number}"
-        self.troubled_at = 0.0
-        self.in_hand = 0
-        self.applied: set[str] = set()
-        self._settling: Sequence[tuple[Delivery, Settlement]] = ()
-        self._is_fresh = False  # what it handed out may end at once
-        self.confirms = lambda _settlement: worker.simulation.confirms()
-
-    def __str__(self) -> str:
-        return self.name
-
-    def die(self) -> None:
-        """Nobody closes the link; what was delivered into it comes back when its lock ends."""
-        self.queue.lanes.remove(self)
-        self.buffer.clear()
-        self.credit = 0
-
-    def settle_unheard(self) -> None:
-        for delivery, settlement in self._settling:
-            self._apply(delivery, settlement)
-
-    def may_lose(self, held: Held, *, granted_at: float) -> bool:
-        """Whether it could do nothing about a lock, or had it lying in its link for long: its intake was closed."""
-        if self.worker.is_frozen or not self.is_open:
-            return True
-        could_not_at = max(self.worker.troubled_at, self.troubled_at)
-        return could_not_at >= granted_at or held.since > granted_at + 0.4 * self.queue.lock_s
-
-    async def open(self) -> None:
-        self.worker.require_life()
-        await super().open()
-        self.troubled_at = now()
-
-    async def receive(self, *, most: int, wait_s: float) -> list[Delivery]:
-        self.worker.require_life()
-        taken = await super().receive(most=most, wait_s=wait_s)
-        self._is_fresh = bool(taken)
-        if taken:
-            self.worker.takes(self, taken)
-        return taken
-
-    async def settle(self, batch: Sequence[tuple[Delivery, Settlement]]) -> list[Settled]:
-        self.worker.require_life()
-        self._settling = batch
-        try:
-            return await super().settle(batch)
-        finally:
-            self._settling = ()
-
-    async def renew_lock(self, delivery: Delivery) -> float | None:
-        self.worker.require_life()
-        until = await super().renew_lock(delivery)
-        self._tell(Saw.LOCK_NOT_RENEWED if until is None else Saw.LOCK_RENEWED, delivery)
-        held = self.worker.find(delivery.lock_token, delivery.sequence_number)
-        if held is not None:
-            held.until = now() if until is None else until
-        return until
-
-    async def _wait(self, longest_s: float) -> None:
-        """As one wait what would be many that bring nothing: it ends when the last of them would have ended."""
-        if self._is_fresh:
-            await super()._wait(longest_s)
-            return
-        started = now()
-        await super()._wait(max(longest_s, self.queue.lock_s / 10) if self.in_hand else _IDLE_S)
-        if not self.buffer and self.is_open:
-            await asyncio.sleep(longest_s - (now() - started) % longest_s)
-
-    def _settle_one(self, delivery: Delivery, settlement: Settlement) -> Settled:
-        settled = super()._settle_one(delivery, settlement)
-        if settled is Settled.FAILED:
-            self.troubled_at = now()
-            is_applied = "yes" if delivery.lock_token in self.applied else "no"
-            self._tell(Saw.UNCONFIRMED, delivery, is_applied)
-        return settled
-
-    def _apply(self, delivery: Delivery, settlement: Settlement) -> Settled:
-        if self.queue.locked(delivery.lock_token) is None:
-            self._tell(Saw.TOO_LATE, delivery)
-            return super()._apply(delivery, settlement)
-        match settlement:
-            case Abandon():
-                self._tell(Saw.ABANDONED, delivery)
-            case Complete():
-                self._tell(Saw.COMPLETED, delivery)
-                self.applied.add(delivery.lock_token)
-            case DeadLetter(reason=reason, description=description):
-                self._tell(Saw.DEAD_LETTERED, delivery, reason.value, description)
-                self.applied.add(delivery.lock_token)
-            case LeaveLocked():
-                pass
-        return super()._apply(delivery, settlement)
-
-    def _tell(self, saw: Saw, delivery: Delivery, *facts: object) -> None:
-        simulation = self.worker.simulation
-        simulation.tell(saw, self, simulation.name_of(delivery), *facts, by=self.worker)

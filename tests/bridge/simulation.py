@@ -19,10 +19,12 @@ from worker.core.reply import Reply, Undelivered
 from worker.core.settlement import Settlement
 
 from .fake_queue import BROKER, Counted, FakeQueue, Message
+from .fake_sessions import FakeSessionQueue
 from .ledger import CALLER, Ask, Entry, Ledger
-from .simulated_worker import DRAIN_S, LAST_WORDS_S, LATE, Held, SimulatedLane, SimulatedWorker
+from .simulated_lanes import Held, SimulatedLink
+from .simulated_worker import DRAIN_S, LAST_WORDS_S, LATE, SimulatedWorker
 from .transcript import LawBrokenError, Saw, Transcript
-from .virtual_time import STARTS_AT, DeadlockError, VirtualTimeLoop
+from .virtual_time import STARTS_AT, BusyLoopError, DeadlockError, VirtualTimeLoop
 from .world import SPEC
 
 HORIZON_S: Final = 600.0  # by then healthy workers have brought everything to its end
@@ -31,24 +33,33 @@ _EPOCH_MS: Final = 1_700_000_000_000
 
 
 class Simulation:
-    """`posts`: places for one worker each, where another one can follow.
+    """`posts`: places for one worker each, where another one can follow. `is_ordered`: the queue has sessions.
 
     `watches` is called after each happening of a worker. Close it at the end.
     """
 
     def __init__(
-        self, *, posts: int = 1, lanes: int = 1, concurrency: int = 4, lock_s: float = 20.0, drops_repeats: bool = True
+        self,
+        *,
+        posts: int = 1,
+        lanes: int = 1,
+        concurrency: int = 4,
+        lock_s: float = 20.0,
+        drops_repeats: bool = True,
+        is_ordered: bool = False,
     ) -> None:
         self.loop = VirtualTimeLoop()
         self.loop.set_exception_handler(self._fails)
-        self.spec: BridgeSpec = replace(SPEC, redelivery=RedeliverySpec(delays_s=(2.0, 5.0), max_age_s=40.0))
+        self.is_ordered = is_ordered
+        redelivery = RedeliverySpec(delays_s=(2.0, 5.0), max_age_s=40.0, is_in_place=is_ordered)
+        self.spec: BridgeSpec = replace(SPEC, redelivery=redelivery)
         self.transcript = Transcript()
         self.ledger = Ledger(breaks=self.breaks, drops_repeats=drops_repeats)
-        self.queue = FakeQueue(
-            lock_s=lock_s, max_delivery_count=MAX_DELIVERIES, on_end=self._ends, on_count=self._counts
-        )
+        queue = FakeSessionQueue if is_ordered else FakeQueue
+        self.queue = queue(lock_s=lock_s, max_delivery_count=MAX_DELIVERIES, on_end=self._ends, on_count=self._counts)
         self.replies_back_at = 0.0
         self.copies_say: Undelivered | None = None
+        self._strikes: list[Callable[[int], None]] = []  # of holders to come
         self.watches: Callable[[SimulatedWorker], None] = lambda _worker: None
         self._lanes = lanes
         self._concurrency = concurrency
@@ -129,12 +140,14 @@ class Simulation:
             self.loop.run_until(when)
         except DeadlockError:
             raise LawBrokenError("everybody waits, and nothing will ever happen", self.transcript) from None
+        except BusyLoopError as busy:
+            raise LawBrokenError(f"time passes; now {busy}", self.transcript) from busy
+        self._raise_broken()
         if self._error is not None:
             raise self._error
         for worker in self._workers:
             if worker.task.done() and not worker.task.cancelled() and (error := worker.task.exception()):
                 raise LawBrokenError(f"{worker} ended by {error!r}", self.transcript) from error
-        self._raise_broken()
 
     # what is asked for, and what goes wrong
 
@@ -143,7 +156,7 @@ class Simulation:
         number = self._number(name)
         self.ledger.entries[name] = Entry(name=name, ask=ask, alive=1)
         caller = f"{CALLER}-{name}" if ask.has_caller else None
-        self.tell(Saw.SENT, "queue", name, ask.flow.name, caller or "nobody who waits")
+        self.tell(Saw.SENT, ask.session or "queue", name, ask.flow.name, caller or "nobody who waits")
         self.queue.put(self._delivery(name, number, ask, caller))
 
     def lose_lock(self, nth: int) -> None:
@@ -153,18 +166,18 @@ class Simulation:
             self.queue.lose_lock(locked[nth % len(locked)].delivery.sequence_number)
 
     def break_link(
-        self, post: int, lane: int, failure: BusFailure, *, applies_unconfirmed: bool
-    ) -> SimulatedLane | None:
+        self, post: int, lane: int, failure: BusFailure, *, applies_unconfirmed: bool, is_noticed: bool = False
+    ) -> SimulatedLink | None:
         worker = self._at(post)
         if worker is None:
             return None
         broken = worker.lanes[lane % len(worker.lanes)]
-        self.tell(Saw.LINK_LOST, broken, failure)
+        self.tell(Saw.LINK_LOST, broken, f"{failure}, as the broker notices" if is_noticed else failure)
         broken.applies_unconfirmed = applies_unconfirmed
-        broken.fail(failure)
+        broken.fail(failure, is_noticed=is_noticed)
         return broken
 
-    def restore_link(self, lane: SimulatedLane) -> None:
+    def restore_link(self, lane: SimulatedLink) -> None:
         if lane.outage is not None:
             self.tell(Saw.LINK_BACK, lane)
             lane.recover()
@@ -186,6 +199,10 @@ class Simulation:
     def kill(self, post: int, *, is_heard: bool) -> None:
         if (worker := self._at(post)) is not None:
             worker.kill(is_heard=is_heard)
+
+    def strike_next_holder(self, strike: Callable[[int], None]) -> None:
+        """By its post."""
+        self._strikes.append(strike)
 
     def stop(self, post: int) -> None:
         worker = self._at(post)
@@ -228,6 +245,7 @@ class Simulation:
         self.tell(Saw.QUIET)
         self._is_quiet = True
         self._unconfirmed = 0
+        self._strikes.clear()
         self.replies_back_at = 0.0
         self.copies_say = None
         for worker in self._workers:
@@ -316,7 +334,7 @@ class Simulation:
             locked_until=0.0,
             message_id=name,
             correlation_id=None,
-            session_id=None,
+            session_id=ask.session,
             reply_to=None if caller is None else "flow-replies",
             reply_to_session_id=caller,
             content_type="text/plain",
@@ -337,6 +355,7 @@ class Simulation:
 
     def _counts(self, lock_token: str, message: Message, why: Counted) -> None:
         """The delivery count grows: somebody gave it back, lost his link, stood still or died."""
+        self.entry_of(message.delivery).is_disturbed = True
         if why is Counted.ABANDONED:
             return
         delivery = message.delivery
@@ -349,6 +368,19 @@ class Simulation:
         if why is Counted.EXPIRED and held is not None and not held.lane.may_lose(held, granted_at=granted_at):
             name = self.name_of(delivery)
             self.breaks(f"a lock is renewed while its request is worked on; {held.lane} let that on {name} end")
+
+    def accepts(self, worker: SimulatedWorker) -> None:
+        """It holds a session."""
+        if self._strikes and worker in self.posts:
+            self.loop.call_soon(self._strikes.pop(0), self.posts.index(worker), context=BROKER)
+
+    def check_idle_lanes(self) -> None:
+        """No session waits for long while a lane holds none."""
+        waits_s = self.queue.longest_wait_s() if isinstance(self.queue, FakeSessionQueue) else 0.0
+        for worker in self._at_work() if waits_s else ():
+            for lane in worker.session_lanes:
+                if lane.lets_wait(waits_s):
+                    self.breaks(f"no session waits while a lane is idle; {lane} lets one wait for {waits_s:.2f} s")
 
     def _held(self, lock_token: str, sequence_number: int) -> Held | None:
         found = (worker.find(lock_token, sequence_number) for worker in self._workers if not worker.is_dead)

@@ -11,7 +11,8 @@ from worker.core.reply import Undelivered
 
 from .ledger import Ask
 from .schedule import ENDINGS, FAILURES, FLOWS, REPLIES_SAY
-from .simulated_worker import LATE, NOT_HERE, SimulatedLane
+from .simulated_lanes import SimulatedLink
+from .simulated_worker import LATE, NOT_HERE
 from .simulation import Simulation
 
 EXAMPLES = int(os.environ.get("FLOWBRIDGE_EXAMPLES", "100"))
@@ -29,11 +30,19 @@ class Workers(RuleBasedStateMachine):
         concurrency=st.sampled_from([4, 1, 8]),
         lock_s=st.sampled_from([20.0, 5.0]),
         drops_repeats=st.sampled_from([True, False]),
+        is_ordered=st.booleans(),
     )
-    def begin(self, posts: int, lanes: int, concurrency: int, lock_s: float, drops_repeats: bool) -> None:
-        self.broken_links: list[SimulatedLane] = []
+    def begin(
+        self, *, posts: int, lanes: int, concurrency: int, lock_s: float, drops_repeats: bool, is_ordered: bool
+    ) -> None:
+        self.broken_links: list[SimulatedLink] = []
         self.simulation = Simulation(
-            posts=posts, lanes=lanes, concurrency=concurrency, lock_s=lock_s, drops_repeats=drops_repeats
+            posts=posts,
+            lanes=lanes,
+            concurrency=concurrency,
+            lock_s=lock_s,
+            drops_repeats=drops_repeats,
+            is_ordered=is_ordered,
         )
 
     def teardown(self) -> None:
@@ -48,6 +57,7 @@ class Workers(RuleBasedStateMachine):
     @precondition(lambda self: len(self.simulation.ledger.entries) < _MOST_ASKED)
     @rule(
         flow=st.sampled_from(list(FLOWS)),
+        session=st.sampled_from(["s-1", "s-2", "s-3"]),
         has_caller=st.booleans(),
         ending=st.sampled_from(list(ENDINGS)),
         then=st.sampled_from(list(ENDINGS)),
@@ -56,10 +66,20 @@ class Workers(RuleBasedStateMachine):
         reply_says=st.sampled_from(list(REPLIES_SAY)),
     )
     def send(
-        self, *, flow: str, has_caller: bool, ending: str, then: str, takes_s: float, in_line_s: float, reply_says: str
+        self,
+        *,
+        flow: str,
+        session: str,
+        has_caller: bool,
+        ending: str,
+        then: str,
+        takes_s: float,
+        in_line_s: float,
+        reply_says: str,
     ) -> None:
         ask = Ask(
             flow=FLOWS[flow],
+            session=session if self.simulation.is_ordered else None,
             has_caller=has_caller,
             takes_s=takes_s,
             in_line_s=in_line_s,
@@ -77,10 +97,16 @@ class Workers(RuleBasedStateMachine):
     def lose_a_lock(self, nth: int) -> None:
         self.simulation.do(lambda: self.simulation.lose_lock(nth))
 
-    @rule(post=posts, lane=st.integers(0, 1), failure=st.sampled_from(FAILURES), applies=st.booleans())
-    def break_a_link(self, post: int, lane: int, failure: BusFailure, applies: bool) -> None:
+    @rule(
+        post=posts,
+        lane=st.integers(0, 1),
+        failure=st.sampled_from(FAILURES),
+        applies=st.booleans(),
+        is_noticed=st.booleans(),
+    )
+    def break_a_link(self, *, post: int, lane: int, failure: BusFailure, applies: bool, is_noticed: bool) -> None:
         def breaks() -> None:
-            broken = self.simulation.break_link(post, lane, failure, applies_unconfirmed=applies)
+            broken = self.simulation.break_link(post, lane, failure, applies_unconfirmed=applies, is_noticed=is_noticed)
             self.broken_links += [] if broken is None else [broken]
 
         self.simulation.do(breaks)

@@ -92,6 +92,26 @@ async def test_what_was_not_called_yet_is_handed_back_where_the_queue_takes_no_c
     assert await cut_after(5.0, STOPPING, world.passage(world.delivery())) == Abandon()
 
 
+@pytest.mark.parametrize("sender", [CALLER, ONE_WAY], ids=["caller", "one-way"])
+async def test_a_copy_in_doubt_when_the_worker_must_stop_is_not_handed_back_too(
+    world: World, sender: dict[str, Any]
+) -> None:
+    world.flows.takes_s, world.flows.safe_for_s, world.redeliveries.takes_s = 50.0, 10.0, 20.0
+    passage = world.passage(world.delivery(**sender))
+    asyncio.get_running_loop().call_later(5.0, passage.leash.cut, STOPPING)
+    settlement = await cut_after(7.0, STOP_NOW, passage)
+    assert isinstance(settlement, DeadLetter)
+    assert "A copy of the request may still reach the flow" in settlement.description
+
+
+async def test_a_caller_without_time_for_another_worker_is_told_when_this_one_stops(world: World) -> None:
+    world.flows.takes_s, world.flows.safe_for_s = 50.0, 10.0
+    delivery = world.delivery(enqueued_at=STARTS_AT - 8.0, properties={"timeout-s": 15}, **CALLER)
+    assert await cut_after(5.5, STOPPING, world.passage(delivery)) == Complete()
+    [reply] = world.replies.published
+    assert reply.properties["outcome"] == "unavailable"
+
+
 async def test_what_may_have_been_copied_is_not_handed_back_too(world: World) -> None:
     world.flows.takes_s, world.flows.safe_for_s = 50.0, 10.0
     world.redeliveries.says = Undelivered(detail="no answer", is_late=True)

@@ -88,7 +88,7 @@ async def test_a_session_is_kept_a_while_for_what_comes_next_and_then_handed_bac
         await asyncio.sleep(2.0)
         assert scene.called() == ["m-1", "m-2"]
         await asyncio.sleep(6.0)
-        assert scene.queue.sessions["a"].holder is None
+        assert scene.queue.sessions["a"].hold is None
         assert scene.queue.sessions["a"].note is None
     assert [lane.accepted for lane in scene.lanes] in ([["a"], []], [[], ["a"]])
 
@@ -154,7 +154,7 @@ async def test_a_link_lost_in_a_call_leaves_the_call_its_lock_and_the_answer_is_
     assert scene.called() == ["m-1"]
     assert {reply.properties["outcome"] for reply in scene.world.replies.published} == {"answered"}
     assert len({reply.message_id for reply in scene.world.replies.published}) == 1
-    assert [observed.settled for observed in scene.observed] == [Settled.LOCK_LOST, Settled.DONE]
+    assert [observed.settled for observed in scene.observed] == [Settled.FAILED, Settled.DONE]
     assert scene.observed[-1].is_recalled
 
 
@@ -178,8 +178,8 @@ async def test_a_settlement_that_was_not_confirmed_gives_the_session_up() -> Non
     scene = Scene()
     scene.put("a", "a")
     for lane in scene.lanes:
-        lane.confirms = False
-        asyncio.get_running_loop().call_later(1.5, setattr, lane, "confirms", True)
+        lane.confirms, lane.applies_unconfirmed = lambda _settlement: False, True
+        asyncio.get_running_loop().call_later(1.5, setattr, lane, "confirms", lambda _settlement: True)
     async with scene.at_work():
         await scene.until_empty()
     assert scene.called() == ["m-1", "m-2"]

@@ -1,5 +1,7 @@
 """What a person reads when a law is broken."""
 
+from functools import partial
+
 import pytest
 
 from worker.bridge.calling import Calling
@@ -11,7 +13,7 @@ from .schedule import run
 from .simulation import Simulation
 from .transcript import LawBrokenError, Saw, Transcript
 from .virtual_time import STARTS_AT
-from .world import ANSWERED, INDETERMINATE, RISKY
+from .world import ANSWERED, INDETERMINATE, RISKY, WARY
 
 QUIET = b"\0" * 8
 ONE_ASKED = [b"\0" * 10]
@@ -61,6 +63,44 @@ def test_it_tells_of_faults_and_of_who_went_on() -> None:
         "t=25.10 worker-2 lane-0 completes m-1",
         "t=25.10 worker-2 is told to stop",
         "t=25.61 worker-2 has drained and is gone",
+    ]
+
+
+def test_a_story_with_sessions_tells_who_held_which_and_what_was_noted() -> None:
+    simulation = Simulation(posts=2, is_ordered=True)
+    try:
+        for nth in range(2):
+            ask = Ask(flow=WARY, session="s-1", has_caller=nth == 0, endings=(ANSWERED,), takes_s=5.0)
+            simulation.do(partial(simulation.send, ask))
+        simulation.advance(1.0)
+        simulation.do(lambda: simulation.kill(0, is_heard=False))
+        simulation.settle_down()
+    finally:
+        simulation.close()
+    assert list(simulation.transcript.lines()) == [
+        "t=0.00 worker-1 starts",
+        "t=0.00 worker-2 starts",
+        "t=0.00 s-1 → m-1 is sent to flow wary by caller-m-1",
+        "t=0.00 s-1 → m-2 is sent to flow wary by nobody who waits",
+        "t=0.05 worker-1 lane-0 accepts session s-1",
+        "t=0.05 worker-1 lane-0 receives m-1 (delivery 1)",
+        "t=0.06 worker-1 lane-0 notes in session s-1 that it begins (time 1)",
+        "t=0.06 flow wary called for m-1 by worker-1 (attempt 1)",
+        "t=1.00 worker-1 dies; what it was just sending is lost",
+        "t=1.00 nothing goes wrong from now on",
+        "t=1.00 worker-2 lane-0 accepts session s-1",
+        "t=1.00 worker-2 lane-0 receives m-1 (delivery 2)",
+        "t=1.01 worker-2 lane-0 notes in session s-1 that it begins (time 2)",
+        "t=1.01 reply m-1 → caller-m-1 by worker-2: indeterminate",
+        "t=1.01 worker-2 lane-0 completes m-1",
+        "t=1.01 worker-2 lane-0 receives m-2 (delivery 1)",
+        "t=1.01 worker-2 lane-0 notes in session s-1 that it begins (time 1)",
+        "t=1.01 flow wary called for m-2 by worker-2 (attempt 1)",
+        "t=6.01 flow wary for m-2: answered",
+        "t=6.01 worker-2 lane-0 completes m-2",
+        "t=6.01 worker-2 is told to stop",
+        "t=6.02 worker-2 lane-0 hands back session s-1",
+        "t=6.02 worker-2 has drained and is gone",
     ]
 
 

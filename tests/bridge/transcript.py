@@ -15,6 +15,9 @@ class Saw(Enum):
 
     SENT = "{} → {} is sent to flow {} by {}"
     RECEIVED = "{} receives {} (delivery {})"
+    ACCEPTED = "{} accepts {}"
+    NOTED = "{} notes in {} that it begins (time {})"
+    HANDED_BACK = "{} hands back {}"
     IN_LINE = "flow {} will be called for {} by {}, after its time in line"
     CALLED = "flow {} called for {} by {} (attempt {})"
     FLOW_ENDED = "flow {} for {}: {}"

@@ -204,15 +204,13 @@ class FakeSessionLane(FakeLink):
             if not self.buffer:
                 return None
             self.credit = 0
-            delivery = self.buffer.pop()
-            before = self._notes.begun_before(delivery.sequence_number)
-            self._in_hand = replace(delivery, delivery_count=delivery.delivery_count + before)
+            self._in_hand = self._notes.told(self.buffer.pop())
             self.handed_out.append(self._in_hand)
             return self._in_hand
 
     async def begin(self, delivery: Delivery) -> None:
         with self._alone("begin"):
-            await self._write(self._notes.begin(delivery.sequence_number))
+            await self._write(self._notes.begin(delivery))
 
     async def settle(self, settlement: Settlement) -> Settled:
         with self._alone("settle"):
@@ -226,7 +224,7 @@ class FakeSessionLane(FakeLink):
             if settled is not Settled.DONE:
                 self._drop()
             elif isinstance(settlement, Abandon):
-                self._notes.taken_back()
+                self._notes.counted()
             else:
                 self._notes.gone()
             return settled

@@ -44,6 +44,7 @@ class Entry:
     """One request over all its messages. `alive` are those on the queue, or scheduled.
 
     `is_forked`: a copy and its original were both there to be worked on, which a crash or a lost word can lead to.
+    `deliveries`: how often it was handed out, or counted although it wasn't.
     `is_disturbed`: the work on it has ended without the word that ends it.
     `is_unaware`: a worker could not know that its lock had ended, and goes on for a while.
     """
@@ -60,6 +61,7 @@ class Entry:
     is_dead_lettered: bool = False
     is_forked: bool = False
     is_disturbed: bool = False
+    deliveries: int = 0
     is_unaware: bool = False
 
     def may_have_run(self) -> bool:

@@ -223,6 +223,9 @@ class SimulatedWorker:
     def takes(self, lane: SimulatedLink, deliveries: list[Delivery]) -> None:
         for delivery in deliveries:
             entry = self.simulation.handed_out(delivery)
+            if self.simulation.is_ordered and delivery.delivery_count > entry.deliveries:
+                self.simulation.breaks(f"each delivery counts once; {self} is told more of {entry.name}")
+            entry.deliveries += 1
             if delivery.delivery_count and not (entry.is_disturbed or entry.may_have_run()):
                 self.simulation.breaks(f"no delivery is counted without a cause; that of {entry.name} to {self} is")
             self._received += 1

@@ -356,6 +356,8 @@ class Simulation:
     def _counts(self, lock_token: str, message: Message, why: Counted) -> None:
         """The delivery count grows: somebody gave it back, lost his link, stood still or died."""
         self.entry_of(message.delivery).is_disturbed = True
+        if self._held(lock_token, message.delivery.sequence_number) is None:
+            self.entry_of(message.delivery).deliveries += 1
         if why is Counted.ABANDONED:
             return
         delivery = message.delivery

@@ -16,6 +16,7 @@ from worker.core.request import Call
 from worker.core.session_note import SessionNote
 from worker.core.settlement import Complete, DeadLetter, Settled
 
+from .fake_queue import ROUND_TRIP_S
 from .fake_sessions import FakeSessionLane, FakeSessionQueue
 from .world import ANSWERED, CALLER, INDETERMINATE, SPEC, UNAVAILABLE, Ending, World
 
@@ -184,6 +185,24 @@ async def test_a_settlement_that_was_not_confirmed_gives_the_session_up() -> Non
         await scene.until_empty()
     assert scene.called() == ["m-1", "m-2"]
     assert [observed.settled for observed in scene.observed] == [Settled.FAILED, Settled.DONE]
+
+
+async def test_what_cannot_be_noted_is_not_called_and_is_told_of_once() -> None:
+    scene = Scene(lanes=1)
+    scene.put("a")
+    lane = scene.lanes[0]
+    async with scene.at_work():
+        await asyncio.sleep(lane.opening_s + 2.5 * ROUND_TRIP_S)
+        assert lane.calls[-1] == "begin"
+        lane.fail(BusUnreachable("gone"), is_noticed=True)
+        await asyncio.sleep(1.0)
+        assert scene.called() == []
+        assert [(observed.settlement, observed.settled) for observed in scene.observed] == [
+            ("LeaveLocked", Settled.LOCK_LOST)
+        ]
+        lane.recover()
+        await scene.until_empty()
+    assert scene.called() == ["m-1"]
 
 
 async def test_what_another_holder_began_counts_as_delivered_before() -> None:

@@ -106,7 +106,7 @@ class Passage:
         try:
             settlement = await self._process()
         finally:
-            self.calling.ended(is_left=not isinstance(settlement, Complete | DeadLetter))
+            self.calling.ended(is_left=not (self.is_replied or isinstance(settlement, Complete)))
         return settlement
 
     async def _process(self) -> Settlement:

@@ -5,14 +5,16 @@ would know that the flow may have been called.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from worker.core.delivery import Delivery
 
 _KEY = "flowbridge"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionNote:
-    """`times`: how often the request was begun."""
+    """`times`: deliveries of the request, the one that was begun last included."""
 
     sequence_number: int
     times: int
@@ -44,23 +46,28 @@ class Notes:
         self.remaining = found  # as it is to be left to the next holder
         self._found = found
 
-    def begun_before(self, sequence_number: int) -> int:
-        """How often, by holders that ended without a word."""
+    def told(self, delivery: Delivery) -> Delivery:
+        """With every earlier delivery counted, also those that ended without a word; what the broker counts is one."""
         found = self._found
-        return found.times if found is not None and found.sequence_number == sequence_number else 0
+        if found is None or found.sequence_number != delivery.sequence_number:
+            return delivery
+        return replace(delivery, delivery_count=max(delivery.delivery_count, found.times))
 
-    def begin(self, sequence_number: int) -> SessionNote:
-        """What the state must say before the work begins."""
-        times = self.begun_before(sequence_number) + 1
-        self.remaining = SessionNote(sequence_number=sequence_number, times=times)
+    def begin(self, delivery: Delivery) -> SessionNote:
+        """What the state must say before the work begins. The delivery is as `told`."""
+        self.remaining = SessionNote(sequence_number=delivery.sequence_number, times=delivery.delivery_count + 1)
         return self.remaining
 
     def gone(self) -> None:
         """What was begun has left the queue."""
         self.remaining = None
 
+    def counted(self) -> None:
+        """The broker itself counts that it was begun, and may have taken it out."""
+        self._found, self.remaining = self.remaining or self._found, None
+
     def taken_back(self) -> None:
-        """It wasn't called after all, or the broker itself counts that it was begun."""
+        """It wasn't called after all."""
         begun, found = self.remaining, self._found
         is_known = begun is not None and found is not None and begun.sequence_number == found.sequence_number
         self.remaining = found if is_known else None

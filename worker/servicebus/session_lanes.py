@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -96,11 +95,10 @@ class ReceiverSessionLane:
             ahead_s=self._clock_ahead_s(self._held),
         )
         strip_unsettleable(self._held)
-        before = self._notes.begun_before(delivery.sequence_number)
-        return replace(delivery, delivery_count=delivery.delivery_count + before)
+        return self._notes.told(delivery)
 
     async def begin(self, delivery: Delivery) -> None:
-        await self._write(self._notes.begin(delivery.sequence_number))
+        await self._write(self._notes.begin(delivery))
 
     async def settle(self, settlement: Settlement) -> Settled:
         return await to_the_end(self._settle(settlement))
@@ -161,7 +159,7 @@ class ReceiverSessionLane:
             return result
         self._hear()
         if isinstance(settlement, Abandon):
-            self._notes.taken_back()
+            self._notes.counted()
         else:
             self._notes.gone()
         return result

@@ -26,6 +26,9 @@ TOPOLOGY = Topology(
 )
 
 
+WHOLE_HOUSES = {"acceptance", "chaos", "cli"}  # where tests bring brokers of their own
+
+
 @pytest.fixture
 async def broker() -> AsyncIterator[EmbeddedBroker]:
     async with EmbeddedBroker(TOPOLOGY) as broker:
@@ -36,7 +39,7 @@ async def broker() -> AsyncIterator[EmbeddedBroker]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The SDK leaves the socket of a connection that its peer cut to the garbage collector, which says so."""
     for item in items:
-        if "broker" in getattr(item, "fixturenames", ()):
+        if "broker" in getattr(item, "fixturenames", ()) or item.path.parent.name in WHOLE_HOUSES:
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"))
             item.add_marker(pytest.mark.filterwarnings("ignore:loop is closed:ResourceWarning"))
 

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from worker.bridge.leash import CutReason
+from worker.core.delivery import Delivery
 from worker.core.outcome import HeldBack, Reason, Unavailable
+from worker.core.redelivery import Copy
 from worker.core.reply import Undelivered
 from worker.core.settlement import Abandon, Complete, DeadLetter, LeaveLocked
 
@@ -113,13 +115,19 @@ async def test_a_copy_that_is_not_taken_leaves_time_to_tell_the_caller(crowded: 
     assert asked == [pytest.approx(STARTS_AT + 10.0, abs=0.2)]
 
 
-async def test_the_copy_of_a_request_that_this_worker_called_after_all_is_dropped(world: World) -> None:
-    """The copy was taken, but not confirmed before the lock was lost; then the original came here and was called."""
+async def copied_elsewhere(delivery: Delivery) -> Copy:
+    """By a worker without a slot for it."""
     other = World(slots=1)
     other.bulkhead.enter("risky", STARTS_AT)
-    delivery = world.delivery(**CALLER)
     await other.passage(delivery).process()
     [copy] = other.redeliveries.scheduled
+    return copy
+
+
+async def test_the_copy_of_a_request_that_this_worker_called_after_all_is_dropped(world: World) -> None:
+    """The copy was taken, but not confirmed before the lock was lost; then the original came here and was called."""
+    delivery = world.delivery(**CALLER)
+    copy = await copied_elsewhere(delivery)
     await world.passage(replace(delivery, delivery_count=1)).process()
     passage = world.passage(world.received(copy))
     assert await passage.process() == Complete()
@@ -133,10 +141,7 @@ async def test_a_caller_whose_first_delivery_ended_by_our_defect_is_told_by_the_
     delivery = world.delivery(**CALLER)
     with pytest.raises(ZeroDivisionError):
         await world.passage(delivery).process()
-    other = World(slots=1)
-    other.bulkhead.enter("risky", STARTS_AT)
-    await other.passage(replace(delivery, delivery_count=1)).process()
-    [copy] = other.redeliveries.scheduled
+    copy = await copied_elsewhere(replace(delivery, delivery_count=1))
     assert await world.passage(world.received(copy)).process() == Complete()
     assert len(world.flows.calls) == 1
     [reply] = world.replies.published
@@ -145,11 +150,8 @@ async def test_a_caller_whose_first_delivery_ended_by_our_defect_is_told_by_the_
 
 async def test_a_copy_stays_until_it_is_clear_what_the_call_for_its_original_comes_to(world: World) -> None:
     """Or the original's own copy, which has the same id, would be dropped as a duplicate of one that is gone."""
-    other = World(slots=1)
-    other.bulkhead.enter("risky", STARTS_AT)
     delivery = world.delivery(**CALLER)
-    await other.passage(delivery).process()
-    [copy] = other.redeliveries.scheduled
+    copy = await copied_elsewhere(delivery)
     world.flows.takes_s, world.flows.ending = 5.0, UNAVAILABLE
     calling = asyncio.create_task(world.passage(replace(delivery, delivery_count=1)).process())
     await asyncio.sleep(1.0)
@@ -162,11 +164,8 @@ async def test_a_copy_stays_until_it_is_clear_what_the_call_for_its_original_com
 
 @pytest.mark.parametrize("sender", [CALLER, {}], ids=["caller", "one-way"])
 async def test_a_copy_goes_with_the_answer_to_its_original(world: World, sender: dict[str, Any]) -> None:
-    other = World(slots=1)
-    other.bulkhead.enter("risky", STARTS_AT)
     delivery = world.delivery(**sender)
-    await other.passage(delivery).process()
-    [copy] = other.redeliveries.scheduled
+    copy = await copied_elsewhere(delivery)
     world.flows.takes_s = 5.0
     calling = asyncio.create_task(world.passage(replace(delivery, delivery_count=1)).process())
     await asyncio.sleep(1.0)
@@ -181,11 +180,8 @@ async def test_a_copy_goes_with_the_answer_to_its_original(world: World, sender:
 async def test_a_copy_that_waits_for_its_original_can_be_cut(
     world: World, reason: CutReason, settlement: LeaveLocked | Abandon
 ) -> None:
-    other = World(slots=1)
-    other.bulkhead.enter("risky", STARTS_AT)
     delivery = world.delivery(**CALLER)
-    await other.passage(delivery).process()
-    [copy] = other.redeliveries.scheduled
+    copy = await copied_elsewhere(delivery)
     world.flows.takes_s = 5.0
     calling = asyncio.create_task(world.passage(replace(delivery, delivery_count=1)).process())
     await asyncio.sleep(1.0)
@@ -197,11 +193,8 @@ async def test_a_copy_that_waits_for_its_original_can_be_cut(
 
 async def test_the_first_message_is_not_called_where_its_copy_was(world: World) -> None:
     """Another worker died between having the copy accepted and completing the first message."""
-    other = World(slots=1)
-    other.bulkhead.enter("risky", STARTS_AT)
     delivery = world.delivery(**CALLER)
-    await other.passage(delivery).process()
-    [copy] = other.redeliveries.scheduled
+    copy = await copied_elsewhere(delivery)
     assert await world.passage(world.received(copy)).process() == Complete()
     assert await world.passage(replace(delivery, delivery_count=1)).process() == Complete()
     assert len(world.flows.calls) == 1

@@ -20,6 +20,7 @@ from worker.bridge.process import Bridge, Passage
 from worker.bridge.renewals import NEVER, RENEWED_AT, Renewals
 from worker.bridge.slot import Slot
 from worker.bridge.slots import Slots
+from worker.bridge.waking import sleep_until_woken
 from worker.core.delivery import Delivery
 from worker.core.failures import BusFailure
 from worker.core.lock_capacity import LockCapacity
@@ -107,7 +108,7 @@ class LaneWork:
             if duty_in_s == 0:
                 continue
             if self._is_stopping or self._is_paused or not self._may_receive():
-                await self._sleep(duty_in_s)
+                await sleep_until_woken(self._wake, duty_in_s)
                 continue
             wait_s = _BUSY_WAIT_S if self._in_flight else _IDLE_WAIT_S
             deliveries = await self._lane.receive(most=self._permits, wait_s=wait_s)
@@ -217,18 +218,9 @@ class LaneWork:
         """What ended is given up as its lock runs out meanwhile, and all of it ends the pause."""
         until = _now() + seconds
         while _now() < until and not self._is_done:
-            await self._sleep(until - _now())
+            await sleep_until_woken(self._wake, until - _now())
             for slot in [slot for slot in self._ended if slot.locked_until <= _now()]:
                 self._finish(slot, Settled.LOCK_LOST)
-
-    async def _sleep(self, seconds: float) -> None:
-        """Until woken, or for at most `seconds`."""
-        try:
-            async with asyncio.timeout(seconds if seconds < NEVER else None):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
-        self._wake.clear()
 
 
 def _settlement_of(slot: Slot) -> Settlement:

@@ -21,6 +21,7 @@ from worker.bridge.renewals import NEVER, RENEWED_AT
 from worker.bridge.slot import Slot
 from worker.bridge.slots import Slots
 from worker.bridge.turns import Turns
+from worker.bridge.waking import sleep_until_woken
 from worker.core.delivery import Delivery
 from worker.core.failures import BusFailure, SessionLost
 from worker.core.settlement import Abandon, LeaveLocked, Settled
@@ -107,13 +108,13 @@ class SessionWork:
         async with self._turns.accepting():
             while not self._is_stopping:
                 if self._is_paused:
-                    await self._sleep(NEVER)
+                    await sleep_until_woken(self._wake, NEVER)
                     continue
                 try:
                     if await self._accept():
                         return True
                 except BusFailure as failure:
-                    await self._sleep(self._failed(failure))
+                    await sleep_until_woken(self._wake, self._failed(failure))
         await self._lane.hand_back(is_uncalled=False)  # it may have come at the last moment
         return False
 
@@ -143,7 +144,7 @@ class SessionWork:
         finally:
             await self._lane.hand_back(is_uncalled=self._is_uncalled)
             self._slots.give_back(1)
-        await self._sleep(pause_s)
+        await sleep_until_woken(self._wake, pause_s)
 
     def _failed(self, failure: BusFailure) -> float:
         """Seconds to pause."""
@@ -259,15 +260,6 @@ class SessionWork:
         if is_first_told and self._slot is not None:
             self._slot.passage.leash.cut(CutReason.LOCK_LOST)
             _log.warning("lock_lost", sequence_number=self._slot.delivery.sequence_number)
-
-    async def _sleep(self, seconds: float) -> None:
-        """Until woken, or for at most `seconds`."""
-        try:
-            async with asyncio.timeout(seconds if seconds < NEVER else None):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
-        self._wake.clear()
 
 
 def _now() -> float:

@@ -39,9 +39,9 @@ def emulator(  # noqa: PLR0917 - typer's signature
 ) -> None:
     """Run the embedded Service Bus broker until SIGTERM or Ctrl-C; the first line on stdout is its connection string.
 
-    It keeps everything in memory and checks no key: for development and tests, not for production. AMQP and AMQP in
-    web sockets come on the same port. With --tls-cert and --tls-key both speak TLS; clients find a private authority's
-    certificate where the environment variable SSL_CERT_FILE says.
+    It keeps everything in memory and checks no key: for development and tests, not for production. AMQP, AMQP in web
+    sockets and HTTP (POST /QUEUE/messages sends) come on the same port. With --tls-cert and --tls-key all speak TLS;
+    clients find a private authority's certificate where the environment variable SSL_CERT_FILE says.
 
     \b
     Examples:

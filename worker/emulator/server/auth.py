@@ -1,4 +1,4 @@
-"""Who may come in: SASL PLAIN, and tokens put on the claims node. Pure; time is an argument."""
+"""Who may come in: SASL PLAIN, and tokens, put on the claims node or in HTTP's header. Pure; time is an argument."""
 
 from __future__ import annotations
 
@@ -45,6 +45,19 @@ def check_token(auth: Auth, *, token: str, audience: str, now: float) -> float:
     if auth.accepts_jwt:
         return float("inf")
     raise TokenRefusedError("only shared access signatures are accepted here, no bearer tokens")
+
+
+def check_authorization(auth: Auth, *, header: str, audience: str, now: float) -> None:
+    """HTTP's header of that name, empty where none came. Raises TokenRefusedError."""
+    if isinstance(auth, AnyToken):
+        return
+    scheme, _, rest = header.partition(" ")
+    is_bearer = scheme.casefold() == "bearer"
+    if not rest.strip() or not (is_bearer or header.startswith(_SAS_OPENING)):
+        raise TokenRefusedError(
+            "no token came: expected the header Authorization with SharedAccessSignature or Bearer, and the token"
+        )
+    check_token(auth, token=rest.strip() if is_bearer else header, audience=audience, now=now)
 
 
 def key_name_of(token: str) -> str | None:

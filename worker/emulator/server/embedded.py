@@ -13,8 +13,9 @@ from worker.emulator.faults import Faults
 from worker.emulator.server.auth import AnyToken, Auth, SasKey
 from worker.emulator.server.facts import Facts
 from worker.emulator.server.floor import Floor
+from worker.emulator.server.http_connections import HttpConnections
 from worker.emulator.server.listener import Listener
-from worker.emulator.server.web_sockets import WebSockets
+from worker.emulator.server.rest import RestIntake
 from worker.emulator.server.wire import TcpWire
 
 ANYONE: Final = AnyToken()
@@ -25,7 +26,7 @@ _ANY_KEY: Final = SasKey(name="RootManageSharedAccessKey", key="any-key-will-do"
 class EmbeddedBroker:
     """`async with EmbeddedBroker(topology) as broker:` listens until the end of the block.
 
-    AMQP and web sockets come on the same port, with `tls` both inside TLS. `port` 0 takes a free one.
+    AMQP, web sockets and HTTP come on the same port, with `tls` all inside TLS. `port` 0 takes a free one.
     `keeps_history` off for long runs: the history grows with every message.
     """
 
@@ -45,8 +46,8 @@ class EmbeddedBroker:
         self._floor = Floor(Broker(topology, lock_token_salt=secrets.randbits(64)), keeps_history=keeps_history)
         self._listener = Listener(host, port, self._wire, tls=tls)
         self._has_tls = tls is not None
-        self._web_sockets = WebSockets()
         self.faults = Faults(self._wires, self._listener, self._floor)
+        self._http = HttpConnections(RestIntake(floor=self._floor, faults=self.faults, auth=auth))
         self.facts = Facts(self._floor, self._wires)
 
     def _wire(self) -> TcpWire:
@@ -55,7 +56,7 @@ class EmbeddedBroker:
             faults=self.faults,
             auth=self._auth,
             wires=self._wires,
-            new_http=self._web_sockets.new_connection,
+            new_http=self._http.new_connection,
         )
 
     @property
@@ -85,5 +86,5 @@ class EmbeddedBroker:
         self._listener.stop_listening()
         self.faults.cut_connections(resets=False)
         await self.until(lambda facts: facts.connections == 0)
-        await self._web_sockets.close()
+        await self._http.close()
         self._floor.close()

@@ -16,6 +16,7 @@ from worker.emulator.broker import (
     ConsumerId,
     Delivered,
     Effect,
+    Message,
     SessionAccepted,
     SessionAcceptTimedOut,
     SessionLost,
@@ -61,6 +62,12 @@ class Floor:
 
     def messages(self, entity: str) -> list[BrokeredMessage]:
         return self.broker.messages(entity)
+
+    def send(self, entity: str, messages: list[Message]) -> None:
+        """Raises BrokerError."""
+        now = self.now()
+        self.broker.send(entity, messages, now)
+        self.history.enqueued(now, entity, messages)
 
     def settle(self, entity: str, lock_token: UUID, settlement: Settlement) -> None:
         """Raises BrokerError."""

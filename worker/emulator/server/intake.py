@@ -43,14 +43,11 @@ class EntityIntake(ReceivingEnd):
         if refusal is not None:
             return Rejected(refusal)
         try:
-            messages = read_messages(delivery.payload, delivery.message_format)
-            now = self._floor.now()
-            self._floor.broker.send(self.entity, messages, now)
+            self._floor.send(self.entity, read_messages(delivery.payload, delivery.message_format))
         except DecodeError as error:
             return Rejected(Error(DECODE_ERROR, error.description))
         except BrokerError as error:
             return Rejected(as_amqp_error(error))
-        self._floor.history.enqueued(now, self.entity, messages)
         return ACCEPTED
 
     def on_oversize(self, delivery: DeliveryTooLarge) -> None:

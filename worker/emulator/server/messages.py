@@ -35,8 +35,8 @@ BATCH_FORMAT: Final = 0x80013700
 """The message format of a batch: each data section holds a message."""
 UINT_MAX: Final = 0xFFFFFFFF
 
-_SCHEDULED_FOR: Final = Symbol("x-opt-scheduled-enqueue-time")
-_PARTITION_KEY: Final = Symbol("x-opt-partition-key")
+SCHEDULED_FOR: Final = Symbol("x-opt-scheduled-enqueue-time")
+PARTITION_KEY: Final = Symbol("x-opt-partition-key")
 _SEQUENCE_NUMBER: Final = Symbol("x-opt-sequence-number")
 _ENQUEUED_SEQUENCE_NUMBER: Final = Symbol("x-opt-enqueue-sequence-number")
 _ENQUEUED_AT: Final = Symbol("x-opt-enqueued-time")
@@ -64,7 +64,7 @@ def _read_message(encoded: bytes) -> Message:
         bare = replace_section(bare, PROPERTIES, encode_properties(properties))
     annotations = {key: value for key, value in sections.message_annotations.items() if key not in _BROKERS_OWN}
     kept = encode_section(MESSAGE_ANNOTATIONS, annotations) if annotations else b""
-    scheduled_for = annotations.get(_SCHEDULED_FOR)
+    scheduled_for = annotations.get(SCHEDULED_FOR)
     return Message(
         payload=kept + bare,
         message_id=_identifier(properties.message_id),
@@ -75,7 +75,7 @@ def _read_message(encoded: bytes) -> Message:
         reply_to=properties.reply_to,
         reply_to_session_id=properties.reply_to_group_id,
         content_type=properties.content_type,
-        partition_key=_text(annotations.get(_PARTITION_KEY)),
+        partition_key=_text(annotations.get(PARTITION_KEY)),
         ttl_s=_time_to_live_s(sections),
         scheduled_for=scheduled_for / 1000 if isinstance(scheduled_for, int) else None,
         application_properties=ApplicationProperties(bare),

@@ -14,29 +14,12 @@ PATH: Final = "/$servicebus/websocket"
 SUBPROTOCOL: Final = "AMQPWSB10"
 UNSUPPORTED_DATA: Final = 1003  # RFC 6455, 7.4.1
 CLOSE_S: Final = 1.0
-HTTP_IDLE_S: Final = 10.0
 MOST_MESSAGE_BYTES: Final = 64 * 1024
 """Clients bound what they take in one message."""
 
 
-class WebSockets:
-    """All that come on one port. aiohttp speaks HTTP and frames; the wire that the connection came on, AMQP."""
-
-    def __init__(self) -> None:
-        self._server: web.Server | None = None
-
-    def new_connection(self) -> asyncio.Protocol:
-        if self._server is None:  # it wants a running loop
-            self._server = web.Server(_answer, access_log=None, keepalive_timeout=HTTP_IDLE_S)
-        return self._server()
-
-    async def close(self) -> None:
-        """Once every connection is lost."""
-        if self._server is not None:
-            await self._server.shutdown(CLOSE_S)
-
-
-async def _answer(request: web.BaseRequest) -> web.StreamResponse:
+async def answer(request: web.BaseRequest) -> web.StreamResponse:
+    """Until the web socket is closed. aiohttp speaks its frames; the wire that the connection came on, AMQP."""
     refusal = _refusal(request)
     if refusal is not None:
         return _last(refusal)
@@ -52,7 +35,7 @@ async def _answer(request: web.BaseRequest) -> web.StreamResponse:
 
 
 def _last(response: web.Response) -> web.Response:
-    """Nothing but an upgrade keeps a connection."""
+    """What is no upgrade doesn't keep the connection."""
     response.force_close()
     return response
 
@@ -60,7 +43,8 @@ def _last(response: web.Response) -> web.Response:
 def _refusal(request: web.BaseRequest) -> web.Response | None:
     """What keeps the request from being an upgrade to AMQP."""
     if request.path != PATH:
-        return web.Response(status=404, text=f"There is only {PATH} here, for AMQP in web sockets.\n")
+        text = f"There is only {PATH} here, for AMQP in web sockets, and POST to /QUEUE-OR-TOPIC/messages.\n"
+        return web.Response(status=404, text=text)
     if request.headers.get("Upgrade", "").strip().lower() != "websocket":
         text = f"Expected an upgrade to a web socket of the subprotocol {SUBPROTOCOL}.\n"
         return web.Response(status=426, text=text, headers={"Upgrade": "websocket"})

@@ -1,7 +1,8 @@
 """A TCP connection and the AMQP engine on it: bytes in, events to the peer; what gathers goes out together.
 
-AMQP comes on the connection itself, with TLS below it or not, or in the messages of a web socket. Its first byte tells:
-AMQP begins with its own name, and no method of HTTP begins with an A.
+AMQP comes on the connection itself, with TLS below it or not, or in the messages of a web socket. HTTP comes for
+that one, or to send a message by POST. The connection's first byte tells: AMQP begins with its own name, and no method
+of HTTP begins with an A.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ class TcpWire(asyncio.Protocol):
             self._http.connection_made(self._transport)
         self._was_spoken_to = True
         if self._http is not None:
+            self._engine.receive_data(b"", self._loop.time())  # it counts the silence
             self._http.data_received(data)
         else:
             self.hear(data)

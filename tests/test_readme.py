@@ -12,11 +12,12 @@ from pydantic import BaseModel
 
 from worker.cli.main import main
 from worker.settings import FlowSettings, RouteSettings, Settings, load
+from worker.settings.problems import fields_of
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.+?)\n```$", README, flags=re.MULTILINE | re.DOTALL)
-LEAST, ALL_SETTINGS = re.findall(r"^```toml\n(.+?)\n```$", README, flags=re.MULTILINE | re.DOTALL)
+LEAST, ALL_SETTINGS, *EXAMPLES = re.findall(r"^```toml\n(.+?)\n```$", README, flags=re.MULTILINE | re.DOTALL)
 DEMO, TESTS = BLOCKS[:2]
 COMMANDS = [line for block in BLOCKS[2:] for line in block.splitlines() if line.startswith("flowbridge ")]
 
@@ -82,8 +83,15 @@ def test_settings_are_shown_with_their_defaults(tmp_path: Path) -> None:
     assert shown.model_dump(exclude={"flows", "routes"}) == least.model_dump(exclude={"flows", "routes"})
 
 
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_examples_of_settings_are_settings(example: str, tmp_path: Path) -> None:
+    servicebus, _, _ = LEAST.partition("[[flows]]")
+    (tmp_path / "example.toml").write_text(servicebus + example)
+    assert load(tmp_path / "example.toml", {}).flow_specs()
+
+
 def test_no_setting_is_left_out() -> None:
     tables = [*(field.default for field in Settings.model_fields.values()), FlowSettings(), RouteSettings().match]
     tables += [FlowSettings().retry, FlowSettings().breaker]
-    keys = {key for table in tables if isinstance(table, BaseModel) for key in type(table).model_fields}
+    keys = {key for table in tables if isinstance(table, BaseModel) for key in fields_of(type(table))}
     assert {key for key in keys if not re.search(rf"\b{key}\b", ALL_SETTINGS)} == set()

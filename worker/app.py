@@ -103,6 +103,7 @@ async def assembled(settings: Settings, *, observe: Callable[[Observed], None] |
                 reply_queues=settings.servicebus.reply_queues,
                 flows=flows,
                 routes=settings.route_rules(),
+                admission=settings.dataverse.admission(),
                 redelivery=RedeliverySpec(
                     delays_s=settings.worker.redelivery_s,
                     max_age_s=settings.worker.max_age_s,

@@ -265,7 +265,7 @@ async def test_law_8_our_own_defect_abandons_and_tells_the_caller_on_the_third_d
     def broken(*_: object) -> str:
         raise ZeroDivisionError("planted by a test")
 
-    monkeypatch.setattr(process, "choose", broken)
+    monkeypatch.setattr(process, "flow_for", broken)
     async with house.worker() as worker:
         request_id = await house.ask()
         reply = await house.reply(request_id, within_s=20)

@@ -22,6 +22,7 @@ OUTCOMES: list[tuple[FlowOutcome, str]] = [
     (EXPIRED, "expired"),
 ]
 TOO_LARGE = Undelivered(detail="262145 bytes are above the limit", is_too_large=True)
+TOO_DEEP = b'{"MessageName": "Update", "Stage": 40, "Depth": 9}'
 NO_QUEUE = Undelivered(detail="queue 'flow-replies' was deleted")
 
 
@@ -113,8 +114,9 @@ async def test_without_redelivery_a_failed_one_way_request_is_dead_lettered_at_o
         ({"properties": {"timeout-s": "soon"}}, Reason.MALFORMED),
         ({"flow": "nobody"}, Reason.UNROUTABLE),
         ({"flow": "picky"}, Reason.MALFORMED),
+        ({"body": TOO_DEEP, "content_type": "application/json"}, Reason.UNROUTABLE),
     ],
-    ids=["no body", "bad timeout", "unknown flow", "no context"],
+    ids=["no body", "bad timeout", "unknown flow", "no context", "a loop"],
 )
 async def test_a_wrong_request_is_replied_to_and_dead_lettered_and_no_flow_is_called(
     world: World, given: dict[str, Any], reason: Reason

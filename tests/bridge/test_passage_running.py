@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from worker.bridge.leash import CutReason
+from worker.core.admission import AdmissionSpec
 from worker.core.outcome import Indeterminate, Reason
 from worker.core.redelivery import Copy
 from worker.core.reply import Undelivered
 from worker.core.settlement import Abandon, Complete, DeadLetter, LeaveLocked
 
 from .virtual_time import STARTS_AT
-from .world import ANSWERED, CALLER, INDETERMINATE, RUNNING, World
+from .world import ANSWERED, CALLER, INDETERMINATE, RUNNING, SPEC, World
 
 
 @pytest.fixture
@@ -207,6 +208,15 @@ async def test_a_flow_that_is_gone_from_the_settings_leaves_the_run_in_doubt(wor
     await passage.process()
     assert isinstance(passage.outcome, Indeterminate)
     assert "gone" in passage.outcome.detail
+
+
+async def test_a_run_that_goes_on_is_seen_to_its_end_although_its_event_would_be_refused_now(world: World) -> None:
+    event = {"body": b'{"MessageName": "Update", "Stage": 40, "Depth": 2}', "content_type": "application/json"}
+    copy = await handed_over(world, **event, **CALLER)
+    stricter = World(replace(SPEC, admission=AdmissionSpec(max_depth=1, organizations=("contoso",))))
+    assert await stricter.passage(stricter.received(copy)).process() == Complete()
+    [reply] = stricter.replies.published
+    assert reply.properties["outcome"] == "answered"
 
 
 async def test_an_answer_address_that_no_worker_wrote_is_just_a_property(world: World) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from worker.bridge.places import Places
 from worker.bridge.process import Bridge, BridgeSpec, Passage
+from worker.core.admission import AdmissionSpec
 from worker.core.bulkhead import Bulkhead
 from worker.core.delivery import Delivery
 from worker.core.flow_spec import FlowSpec
@@ -47,6 +48,7 @@ SPEC: Final = BridgeSpec(
     reply_queues=("flow-replies", "other-replies"),
     flows={flow.name: flow for flow in (RISKY, SAFE, WARY, PICKY)},
     routes=(),
+    admission=AdmissionSpec(max_depth=8, organizations=()),
     redelivery=RedeliverySpec(delays_s=(5.0, 30.0), max_age_s=86_400.0),
     default_timeout_s=110.0,
 )

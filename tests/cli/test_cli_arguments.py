@@ -7,7 +7,7 @@ from worker.cli.failure import CommandFailed, tell
 from worker.cli.main import main
 from worker.core.failures import Misconfigured
 
-COMMANDS = ("demo", "run", "request", "check", "emulator")
+COMMANDS = ("demo", "run", "request", "route", "check", "emulator")
 
 
 def ran(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> tuple[int, str, str]:
@@ -46,6 +46,8 @@ def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[st
         (["request", "--property", "x"], "expected NAME=VALUE, got 'x'"),
         (["request", "--property", "flow=x"], "flow is set with --flow"),
         (["request", "--property", "timeout-s=5"], "timeout-s is set with --timeout"),
+        (["route", "--body", "@/no/such/file"], "/no/such/file: No such file or directory"),
+        (["route", "--property", "x"], "expected NAME=VALUE, got 'x'"),
         (["request", "--timeout", "0"], "expected a positive number of seconds, got 0"),
         (["emulator", "--queue", "a:b"], "expected NAME or NAME:session, got 'a:b'"),
         (["emulator", "--port", "x"], "See 'flowbridge emulator --help'."),

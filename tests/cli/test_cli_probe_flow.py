@@ -64,6 +64,13 @@ async def probed(spec: FlowSpec) -> Finding:
     return finding
 
 
+async def test_a_flow_whose_method_sends_no_body_gets_none(spec: FlowSpec, flow: FlowStandIn) -> None:
+    await probed(replace(spec, method="GET"))
+    [call] = flow.calls
+    assert (call.method, call.body) == ("GET", b"")
+    assert "content-type" not in call.headers
+
+
 @pytest.mark.parametrize(
     ("behaviour", "verdict", "told"),
     [

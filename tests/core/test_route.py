@@ -3,21 +3,32 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from worker.core.admission import AdmissionSpec
+from worker.core.dataverse.event import Event
+from worker.core.dataverse.facts import EventFacts
 from worker.core.decode import decode
 from worker.core.delivery import Delivery
+from worker.core.flow_spec import FlowSpec
+from worker.core.match import Match
 from worker.core.outcome import Reason, Rejected
-from worker.core.request import EventFacts, Request
-from worker.core.route import Match, RouteRule, choose
+from worker.core.request import Request
+from worker.core.route import RouteRule, choose, flow_for, tried
+
+from .events import STRIPPED, update
+from .events import request_of as event_request
 
 Deliver: TypeAlias = Callable[..., Delivery]
 
 FLOWS = ("billing", "credit-check")
+ADMISSION = AdmissionSpec(max_depth=8, organizations=())
+STRICT, LAX = FlowSpec(name="billing", url="https://x/"), FlowSpec(name="lax", url="https://x/", truncated="pass")
 EVENT = EventFacts(message="Update", table="account", stage=40, mode=0, organization="Contoso")
 
 
 @pytest.fixture
 def request_of(deliver: Deliver) -> Any:
-    def make(event: EventFacts | None = EVENT, **given: Any) -> Request:
+    def make(facts: EventFacts | None = EVENT, **given: Any) -> Request:
+        event = None if facts is None else Event(facts, b"")
         request = decode(deliver(**given))
         assert isinstance(request, Request)
         return Request(**{name: getattr(request, name) for name in request.__slots__} | {"event": event})
@@ -86,7 +97,7 @@ def test_without_a_match_the_flow_property_decides(request_of: Any) -> None:
 
 
 def test_a_condition_on_an_event_never_holds_for_any_other_body(request_of: Any) -> None:
-    unroutable(choose([rule("billing", message="Update")], FLOWS, request_of(event=None)))
+    unroutable(choose([rule("billing", message="Update")], FLOWS, request_of(facts=None)))
 
 
 def test_the_only_flow_needs_no_name(request_of: Any) -> None:
@@ -101,3 +112,47 @@ def test_an_unknown_flow_is_unroutable_even_beside_the_only_one(request_of: Any)
 
 def test_with_several_flows_and_no_word_the_known_ones_are_listed(request_of: Any) -> None:
     assert "billing, credit-check" in unroutable(choose([], FLOWS, request_of()))
+
+
+def test_a_route_that_the_facts_pass_by_leaves_a_broken_context_unread() -> None:
+    sent = update({"name": "x"}, InputParameters=7)
+    rules = [rule("credit-check", table="contact", changed=("name",)), rule("billing", table="account")]
+    assert choose(rules, FLOWS, event_request(sent)) == "billing"
+
+
+def test_a_route_that_needs_a_broken_context_rejects_it_as_malformed() -> None:
+    rules = [rule("credit-check", changed=("name",)), rule("billing")]
+    rejected = choose(rules, FLOWS, event_request(update({}, InputParameters=7)))
+    assert isinstance(rejected, Rejected)
+    assert rejected.reason is Reason.MALFORMED
+    assert rejected.detail == "the Dataverse context can't be read: InputParameters: expected a list, found an integer"
+
+
+def test_a_route_that_needs_columns_which_dataverse_left_out_rejects_the_event_as_truncated() -> None:
+    rules = [rule("credit-check", changed=("name",)), rule("billing")]
+    rejected = choose(rules, FLOWS, event_request(update({}), properties=STRIPPED))
+    assert isinstance(rejected, Rejected)
+    assert rejected.reason is Reason.TRUNCATED
+
+
+def test_rules_are_tried_up_to_the_first_that_holds() -> None:
+    rules = [rule("credit-check", stage=20), rule("billing"), rule("credit-check")]
+    assert [(each.flow, mismatch is None) for each, mismatch in tried(rules, event_request(update({})))] == [
+        ("credit-check", False),
+        ("billing", True),
+    ]
+
+
+def test_an_event_is_admitted_before_it_is_routed() -> None:
+    rejected = flow_for(event_request(update({}, Depth=9)), [], {"billing": STRICT}, ADMISSION)
+    assert isinstance(rejected, Rejected)
+    assert rejected.reason is Reason.UNROUTABLE
+
+
+def test_what_dataverse_stripped_goes_only_to_a_flow_that_takes_it() -> None:
+    stripped, flows = event_request(update({}), properties=STRIPPED), {"billing": STRICT, "lax": LAX}
+    rejected = flow_for(stripped, [rule("billing")], flows, ADMISSION)
+    assert isinstance(rejected, Rejected)
+    assert rejected.reason is Reason.TRUNCATED
+    assert flow_for(stripped, [rule("lax")], flows, ADMISSION) is LAX
+    assert flow_for(event_request(update({})), [rule("billing")], flows, ADMISSION) is STRICT

@@ -6,8 +6,10 @@ from typing import Any, Final
 from azure.servicebus import ServiceBusReceivedMessage
 from emulator.amqp.test_codec_properties import scalars
 from hypothesis import strategies as st
+from support import contexts as written
 
 from worker.core.dataverse.facts import CLAIMS
+from worker.core.dataverse.forms import Form, write
 from worker.core.delivery import Delivery
 from worker.emulator.amqp import types
 from worker.emulator.amqp.decode import decode
@@ -125,6 +127,14 @@ contexts: Final[st.SearchStrategy[bytes]] = st.builds(
         st.sampled_from((*_texts_of_a_context, *_lists_of_a_context, *_others_of_a_context)), _values, max_size=2
     ),
 )
+
+
+CLAIMED: Final = {f"{CLAIMS}RequestName": "Update"}
+
+
+def contexts_in(form: Form) -> st.SearchStrategy[bytes]:
+    """As the other end writes them."""
+    return written.contexts().map(lambda context: write(context, form))
 
 
 def encoded(*sections: tuple[int, object]) -> bytes:

@@ -9,14 +9,16 @@ from uuid import UUID
 from core.conftest import delivery_of
 from hypothesis import strategies as st
 
-from fuzz.messages import TOKENS, contexts, delivered, messages, received
+from fuzz.messages import CLAIMED, TOKENS, contexts, contexts_in, delivered, messages, received
 from fuzz.target import Target, assert_fit_to_say
 from worker.core.address import MAX_SESSION_ID_CHARS, resolve
-from worker.core.content import body_for
+from worker.core.content import content_for
+from worker.core.dataverse.changes import brings, changes
 from worker.core.dataverse.dates import read_instant, write_date, write_iso
 from worker.core.dataverse.document import ContextBroken
-from worker.core.dataverse.facts import facts_of
-from worker.core.dataverse.plain import context_as_plain_json
+from worker.core.dataverse.event import recognised
+from worker.core.dataverse.forms import Form
+from worker.core.dataverse.plain import plain_context, write_plain
 from worker.core.decode import decode
 from worker.core.flow_spec import FlowSpec
 from worker.core.outcome import Outcome, Rejected
@@ -26,7 +28,18 @@ from worker.core.verdict import dead_letter
 from worker.requester.typed_reply import read_reply
 from worker.servicebus.convert import strip_unsettleable
 
-_FLOW: Final = FlowSpec(name="picky", url="http://127.0.0.1/", body="context")
+_TEMPLATE: Final = {
+    "name": "${target.name}",
+    "all": {"$eval": "inputParameters"},
+    "subject": {"$eval": "request.subject"},
+}
+_URL: Final = "http://127.0.0.1/"
+_FLOWS: Final = (
+    FlowSpec(name="picky", url=_URL, body="context"),
+    FlowSpec(name="choosy", url=_URL, body="target"),
+    FlowSpec(name="shaped", url=_URL, body_template=_TEMPLATE),
+    FlowSpec(name="asked", url=_URL, method="GET", query=(("id", "${request.id}"), ("name", "${target['name']}"))),
+)
 _QUEUES: Final = ("flow-replies", "Other-Replies")
 _HOST: Final = "contoso.servicebus.windows.net"
 
@@ -63,23 +76,30 @@ def _request(data: bytes) -> None:
 
 
 def _content(request: Request) -> None:
-    content = body_for(request, _FLOW)
-    if isinstance(content, Rejected):
-        assert_fit_to_say(dead_letter(content).description)
-    else:
-        json.loads(content[0])
+    for flow in _FLOWS:
+        content = content_for(request, flow, first_enqueued_ms=0)
+        if isinstance(content, Rejected):
+            assert_fit_to_say(dead_letter(content).description)
+        elif content.body is not None:
+            assert isinstance(json.loads(content.body), dict)
 
 
 def _context(data: bytes) -> None:
+    """Whatever it is, it is a context to the last, or is refused with a reason."""
     try:
-        facts_of(data)
+        event = recognised(data, None, CLAIMED)
+        assert event is not None
+        context = event.context()
     except ContextBroken as broken:
         assert_fit_to_say(redact(str(broken)))
-    plain = context_as_plain_json(data)
-    if isinstance(plain, Rejected):
-        assert_fit_to_say(dead_letter(plain).description)
         return
-    assert isinstance(json.loads(plain), dict)
+    assert changes(context, "name") <= brings(context, "name")
+    try:
+        plain = write_plain(plain_context(context))
+    except ContextBroken as broken:
+        assert_fit_to_say(redact(str(broken)))
+    else:
+        assert json.loads(plain)["messageName"] == context.message_name
 
 
 def _date(data: bytes) -> None:
@@ -137,6 +157,34 @@ _JSON_TOKENS: Final = (
     b"[" * 70,
     b"@\x06string\x083http://schemas.microsoft.com/2003/10/Serialization/\x9a",
 )
+_XML_TOKENS: Final = (
+    b'<!DOCTYPE a [<!ENTITY b "ha">]>',
+    b"&b;",
+    b"&#x41;",
+    b"<![CDATA[",
+    b"]]>",
+    b'<?xml version="1.0" encoding="utf-16"?>',
+    b'<value i:type="ArrayOfArrayOfstring">',
+    b' i:type="x:dateTime"',
+    b' i:nil="true"',
+    b'<value i:type="Entity"><Attributes>',
+    b"<ParentContext>",
+    b"<KeyValuePairOfstringanyType>",
+    b"9" * 50,
+    b"\xff\xfe",
+)
+_BINARY_TOKENS: Final = (
+    *(bytes([record]) for record in (0x01, 0x02, 0x03, 0x08, 0x2E, 0x40, 0x5E, 0x80, 0xA4, 0xA6, 0xAA, 0xBC)),
+    b"\x99\x05Entit",
+    b"\x9d\xff\xff\xff\x7f",
+    b"\x97" + b"\xff" * 8,
+    b"\x95\x00\x00\x1c\x80" + b"\xff" * 12,
+    b"\x93\x00\x00\x00\x00\x00\x00\xf8\x7f",
+    b"\x03@\x01a\x01\x8d\x80\x80\x04",
+    b"\x80\x80\x80\x80\x08",
+    b"\xb1" + bytes(16),
+    b"\x05\x04type",
+)
 _ADDRESSES: Final = (
     "flow-replies",
     "other-replies/",
@@ -154,6 +202,20 @@ REQUEST_TARGETS: Final = (
     Target(name="delivery", check=_delivery, made=messages, covers=("servicebus/convert",), tokens=TOKENS),
     Target(name="request", check=_request, made=messages, covers=("core",), tokens=TOKENS + _JSON_TOKENS),
     Target(name="context", check=_context, made=contexts, covers=("core/dataverse",), tokens=_JSON_TOKENS),
+    Target(
+        name="context-xml",
+        check=_context,
+        made=contexts_in(Form.XML),
+        covers=("core/dataverse",),
+        tokens=_XML_TOKENS,
+    ),
+    Target(
+        name="context-msbin1",
+        check=_context,
+        made=contexts_in(Form.MSBIN1),
+        covers=("core/dataverse",),
+        tokens=_BINARY_TOKENS,
+    ),
     Target(
         name="date",
         check=_date,

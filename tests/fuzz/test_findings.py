@@ -12,7 +12,7 @@ from yarl import URL
 
 from fuzz.messages import APPLICATION, DATA, PROPERTIES, delivered, encoded
 from worker.core.dataverse.document import ContextBroken
-from worker.core.dataverse.reader import read_context
+from worker.core.dataverse.forms import read
 from worker.core.decode import decode
 from worker.core.outcome import Reason, Rejected
 from worker.core.verdict import dead_letter, detail_of
@@ -53,15 +53,15 @@ def context(value: str) -> bytes:
 @pytest.mark.parametrize("number", ["1e9999999999999999999", "-1.5e-9999999999999999999"])
 def test_a_number_beyond_every_decimal_makes_a_context_broken_and_nothing_worse(number: str) -> None:
     with pytest.raises(ContextBroken, match="is beyond every decimal number"):
-        read_context(context(number))
-    assert read_context(context("1e400")).shared_variables == {"a": Decimal("1e400")}
+        read(context(number))
+    assert read(context("1e400")).shared_variables == {"a": Decimal("1e400")}
 
 
 @pytest.mark.parametrize("key", ["\\ud800", "\U0001f600" * 1500])
 def test_a_dead_letters_description_fits_the_broker_whatever_key_it_quotes(key: str) -> None:
     body = context("0").replace(b'"a"', f'"{key}"'.encode()).replace(b":0}", b':{"__type":"Money:","Value":"x"}}')
     with pytest.raises(ContextBroken) as broken:
-        read_context(body)
+        read(body)
     description = dead_letter(Rejected(reason=Reason.MALFORMED, detail=str(broken.value))).description
     assert "SharedVariables" in description
     assert len(description.encode("utf-16-le")) <= 4096

@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from worker.core.admission import AdmissionSpec
 from worker.core.flow_spec import BreakerSpec, FlowSpec, RetrySpec
-from worker.core.route import Match, RouteRule
+from worker.core.match import Match
+from worker.core.route import RouteRule
 from worker.settings import Settings, load
 
 LEAST = {
@@ -31,6 +33,9 @@ grace_s = 15.5
 max_age_s = 3600
 default_timeout_s = 30
 redelivery_s = [1, 2.5]
+[dataverse]
+max_depth = 3
+organizations = ["contoso"]
 [http]
 host = "0.0.0.0"
 port = 0
@@ -73,7 +78,16 @@ match.message = "Update"
 match.table = "account"
 match.stage = 40
 match.mode = 1
+match.depth = 1
+match.organization = "contoso"
+match.user = "{6B1C1C1E-6b5e-4f5c-9d43-02c4a2e51f10}"
+match.initiating_user = "6b1c1c1e-6b5e-4f5c-9d43-02c4a2e51f10"
+match.custom_api = "new_Check"
 match.subject = "s"
+match.present = ["name"]
+match.changed = ["creditlimit", "revenue"]
+match.any = [{ table = "account" }, { table = "contact", not = { stage = 20 } }]
+match.not = { any = [{ depth = 2 }] }
 [[routes]]
 flow = "other"
 """
@@ -100,6 +114,7 @@ def test_the_defaults_are_the_contracts() -> None:
     assert (worker.concurrency, worker.drain_s, worker.grace_s, worker.max_age_s) == (200, 120, 150, 86_400)
     assert (worker.default_timeout_s, worker.redelivery_s) == (110, (5, 30, 120, 600))
     assert (settings.http.host, settings.http.port) == ("127.0.0.1", 8080)
+    assert settings.dataverse.admission() == AdmissionSpec(max_depth=8, organizations=())
     assert settings.flow_specs()["flow"] == FlowSpec(
         name="flow",
         url="https://flows.example.com/run",
@@ -118,6 +133,7 @@ def test_every_key_of_the_file_arrives(tmp_path: Path) -> None:
     assert settings.identity.fixed_by_cloud.authority == "login.microsoftonline.us"
     assert settings.worker.redelivery_s == (1, 2.5)
     assert settings.http.port == 0
+    assert settings.dataverse.admission() == AdmissionSpec(max_depth=3, organizations=("contoso",))
     specs = settings.flow_specs()
     assert specs["credit-check"] == FlowSpec(
         name="credit-check",
@@ -143,7 +159,23 @@ def test_every_key_of_the_file_arrives(tmp_path: Path) -> None:
     assert settings.route_rules() == (
         RouteRule(
             flow="credit-check",
-            match=Match(message="Update", table="account", stage=40, mode=1, subject="s", properties=conditions),
+            match=Match(
+                message="Update",
+                table="account",
+                stage=40,
+                mode=1,
+                depth=1,
+                organization="contoso",
+                user="{6B1C1C1E-6b5e-4f5c-9d43-02c4a2e51f10}",
+                initiating_user="6b1c1c1e-6b5e-4f5c-9d43-02c4a2e51f10",
+                custom_api="new_Check",
+                subject="s",
+                properties=conditions,
+                present=("name",),
+                changed=("creditlimit", "revenue"),
+                any=(Match(table="account"), Match(table="contact", unless=Match(stage=20))),
+                unless=Match(any=(Match(depth=2),)),
+            ),
         ),
         RouteRule(flow="other", match=Match()),
     )

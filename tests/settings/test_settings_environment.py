@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.core.match import Match
 from worker.settings import Settings, SettingsInvalid, load
 
 EMULATOR = "Endpoint=sb://127.0.0.1:5672;SharedAccessKeyName=n;SharedAccessKey=k;UseDevelopmentEmulator=true;"
@@ -83,6 +84,26 @@ def test_a_route_can_be_written_key_by_key(file: Path) -> None:
     assert (match.stage, match.properties) == (40, {"region": "emea"})
 
 
+def test_a_match_inside_a_match_can_be_written_key_by_key(file: Path) -> None:
+    settings = read(
+        file,
+        ROUTES__0__FLOW="a",
+        ROUTES__0__MATCH__CHANGED='["name", "fax"]',
+        ROUTES__0__MATCH__PRESENT="name,fax",
+        ROUTES__0__MATCH__ANY='[{"table": "account"}]',
+        ROUTES__0__MATCH__ANY__1__NOT__STAGE="20",
+        ROUTES__0__MATCH__NOT__TABLE="contact",
+        DATAVERSE__ORGANIZATIONS="contoso",
+    )
+    assert settings.route_rules()[0].match == Match(
+        changed=("name", "fax"),
+        present=("name", "fax"),
+        any=(Match(table="account"), Match(unless=Match(stage=20))),
+        unless=Match(table="contact"),
+    )
+    assert settings.dataverse.admission().organizations == ("contoso",)
+
+
 @pytest.mark.parametrize(
     ("text", "queues"), [("a,b", ("a", "b")), ('["a", "b"]', ("a", "b")), ("a", ("a",)), ("", ()), ("[]", ())]
 )
@@ -142,8 +163,9 @@ def test_a_mounted_file_that_holds_nothing_usable_is_a_problem(
         ("HTTP_PORT", "did you mean FLOWBRIDGE_HTTP__PORT?"),
         ("FLOWS__0__ULR", "did you mean FLOWBRIDGE_FLOWS__0__URL?"),
         ("FLOWS__FIRST__URL", "flows is a list: its items are numbered from 0"),
+        ("ROUTES__0__MATCH__NOT__TABEL", "did you mean FLOWBRIDGE_ROUTES__0__MATCH__NOT__TABLE?"),
         ("HTTP__PORT__X", "http.port has no keys of its own"),
-        ("XYZZY", "known here: FLOWBRIDGE_FLOWS"),
+        ("XYZZY", "known here: FLOWBRIDGE_DATAVERSE, FLOWBRIDGE_FLOWS"),
     ],
 )
 def test_a_misspelt_variable_is_a_problem_with_a_suggestion(file: Path, name: str, fix: str) -> None:
@@ -190,7 +212,10 @@ def test_variables_of_the_commands_are_no_settings(file: Path) -> None:
 @given(
     st.dictionaries(
         st.lists(
-            st.sampled_from(["flows", "0", "1", "url", "http", "port", "routes", "match", "property", "x"]), min_size=1
+            st.sampled_from(
+                ["flows", "0", "1", "url", "http", "port", "routes", "match", "property", "any", "not", "changed", "x"]
+            ),
+            min_size=1,
         )
         .map("__".join)
         .map(lambda name: f"FLOWBRIDGE_{name}".upper()),

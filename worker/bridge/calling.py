@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from worker.bridge.leash import CUTS_A_CALL, CutReason, CutShort, Leash
 from worker.bridge.ports import FlowCall, Flows
-from worker.core.content import body_for
+from worker.core.answer import as_agreed
+from worker.core.content import content_for
 from worker.core.deadline import call_deadline, reply_due
 from worker.core.delivery import Delivery
 from worker.core.flow_spec import FlowSpec
@@ -24,7 +25,7 @@ from worker.core.outcome import (
     Unavailable,
 )
 from worker.core.recall import Recall
-from worker.core.redelivery import first_enqueued_at
+from worker.core.redelivery import first_enqueued_at, origin_of
 from worker.core.request import Call, Request
 from worker.core.settlement import Abandon, LeaveLocked
 
@@ -83,6 +84,7 @@ class Calling:
         except Exception:
             self._remember(flow_call.cut_short("the bridge failed"), call.flow)
             raise
+        outcome = as_agreed(outcome, call.flow)
         self._remember(outcome, call.flow)
         return outcome
 
@@ -108,6 +110,7 @@ class Calling:
             if may_be_left or flow.idempotent:
                 return Abandon()
             outcome = fetching.cut_short(cut.reason.value)
+        outcome = as_agreed(outcome, flow)
         self._remember(outcome, flow)
         return outcome
 
@@ -142,10 +145,10 @@ def call_of(
     until = call_deadline(deadline, enqueued_at=first_enqueued_at(delivery), now=now)
     if isinstance(until, Expired):
         return until
-    content = body_for(request, flow)
+    _, first_enqueued_ms = origin_of(delivery)
+    content = content_for(request, flow, first_enqueued_ms=first_enqueued_ms)
     if isinstance(content, Rejected):
         return content
-    body, content_type = content
     # A copy is the retry: attempts within the lock don't multiply with redeliveries.
     retry = flow.retry if request.delivery_attempt == 0 else replace(flow.retry, attempts=1)
     return Call(
@@ -153,8 +156,9 @@ def call_of(
         retry=retry,
         request_id=request.request_id,
         idempotency_key=request.idempotency_key,
-        body=body,
-        content_type=content_type,
+        body=content.body,
+        content_type=content.content_type,
+        query=content.query,
         trace=request.trace,
         deadline=until,
     )

@@ -11,6 +11,7 @@ from worker.bridge.obtaining import Errand, Obtaining
 from worker.bridge.places import Places
 from worker.bridge.ports import Flows, Redeliveries, Replies
 from worker.core import address
+from worker.core.admission import AdmissionSpec
 from worker.core.deadline import deadline_of
 from worker.core.decode import decode
 from worker.core.delivery import Delivery
@@ -33,7 +34,7 @@ from worker.core.recall import Recall
 from worker.core.redelivery import NoFurtherTry, RedeliverySpec, first_enqueued_at
 from worker.core.reply import Undelivered, asked_of, compose
 from worker.core.request import Destination, Request, ReturnAddress
-from worker.core.route import RouteRule, choose
+from worker.core.route import RouteRule, flow_for
 from worker.core.settlement import Abandon, Complete, DeadLetter, LeaveLocked, Settlement
 from worker.core.verdict import TryLater, Verdict, dead_letter, judge, undeliverable
 
@@ -46,6 +47,7 @@ class BridgeSpec:
     reply_queues: tuple[str, ...]
     flows: Mapping[str, FlowSpec]
     routes: tuple[RouteRule, ...]
+    admission: AdmissionSpec
     redelivery: RedeliverySpec
     default_timeout_s: float
 
@@ -230,17 +232,7 @@ def _route(request: Request, spec: BridgeSpec) -> FlowSpec | Rejected | Indeterm
         known = spec.flows.get(request.fetch.flow_name)
         gone = f"this worker has no flow {request.fetch.flow_name!r:.80} any more"
         return known or lost_sight_of(request.fetch.running, gone)
-    name = choose(spec.routes, spec.flows, request)
-    if isinstance(name, Rejected):
-        return name
-    flow = spec.flows[name]
-    if request.is_truncated and flow.truncated == "reject":
-        return Rejected(
-            reason=Reason.TRUNCATED,
-            detail="Dataverse left parts of the context out because it was too large. Register fewer columns "
-            f'and images on the step, or set truncated = "pass" on the flow {name!r}.',
-        )
-    return flow
+    return flow_for(request, spec.routes, spec.flows, spec.admission)
 
 
 def _now() -> float:

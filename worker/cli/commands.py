@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from worker.cli import check, demo, emulator, request, run
+from worker.cli import check, demo, emulator, request, route, run
 from worker.cli.failure import BAD_SETTINGS, tell
 from worker.cli.process import INTERRUPTED
 
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.command("demo", short_help="The whole bridge on this machine, nothing to set up.")(demo.demo)
 app.command("run", short_help="The worker.")(run.run)
 app.command("request", short_help="Send one request and wait for its answer.")(request.request)
+app.command("route", short_help="Where would a message go, and why? Sends nothing.")(route.route)
 app.command("check", short_help="Would the worker work here?")(check.check)
 app.command("emulator", short_help="The embedded Service Bus broker alone.")(emulator.emulator)
 

@@ -26,7 +26,7 @@ _TAKEN: Final[dict[Auth, str]] = {
 
 
 async def probe_flow(name: str, flows: Mapping[str, FlowSpec], credential: Credential) -> Finding:
-    """Makes the call, once, with the body `{}`; a run that it starts is not waited for any longer than an answer."""
+    """Makes the call, once, with `{}` for a body; a run that it starts is not waited for any longer than an answer."""
     if name not in flows:
         return failed(_title(name), f"there is no flow of this name; there are: {', '.join(sorted(flows))}")
     once = RetrySpec(attempts=1)
@@ -37,8 +37,8 @@ async def probe_flow(name: str, flows: Mapping[str, FlowSpec], credential: Crede
         retry=once,
         request_id=tracking_id,
         idempotency_key=tracking_id,
-        body=b"{}",
-        content_type="application/json",
+        body=b"{}" if flow.sends_body else None,
+        content_type="application/json" if flow.sends_body else None,
         trace={},
         deadline=asyncio.get_running_loop().time() + TOKEN_WITHIN_S + flow.timeout_s,
     )

@@ -3,14 +3,18 @@
 import base64
 import sys
 import uuid
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import orjson
 import typer
 
 from worker.cli.failure import CommandFailed
+from worker.cli.message import body_of, properties_of
 from worker.cli.options import AsJson, Config, in_loop, settings_from
+from worker.core.dataverse.facts import claimed_with
+from worker.core.dataverse.forms import Form, write
+from worker.core.dataverse.sample import Sample, sample
 from worker.core.outcome import Outcome
 from worker.core.redaction import redact
 from worker.settings import Settings
@@ -34,7 +38,9 @@ def request(
     *,
     config: Config = None,
     flow: Annotated[str | None, typer.Option(metavar="NAME", help="The flow, where no route decides.")] = None,
-    body: Annotated[str, typer.Option(metavar="TEXT|@FILE|-", help="The body itself, @ a file, or - for stdin.")] = "",
+    body: Annotated[
+        str | None, typer.Option(metavar="TEXT|@FILE|-", help="The body itself, @ a file, or - for stdin.")
+    ] = None,
     content_type: Annotated[str | None, typer.Option(metavar="TYPE", help="The body's content type.")] = None,
     properties: Annotated[
         list[str] | None,
@@ -46,23 +52,32 @@ def request(
         typer.Option(metavar="ID", help="Of a request queue with sessions. [default: one of its own]"),
     ] = None,
     reply_queue: Annotated[str | None, typer.Option(metavar="Q", help="Where to be answered.")] = None,
+    which: Annotated[
+        Sample | None, typer.Option("--sample", help="A Dataverse event made up for the purpose, instead of --body.")
+    ] = None,
+    form: Annotated[Form, typer.Option("--format", help="Of the sample.")] = Form.JSON,
     as_json: AsJson = False,
 ) -> None:
     """Send one request and wait for its answer: the body to stdout, the outcome to stderr.
 
     \b
-    Example:
+    Examples:
       flowbridge request --flow credit-check --content-type application/json --body '{"amount": 120}'
+      flowbridge request --sample create-account --format msbin1
 
     Exit status: 0 answered, 3 refused, 4 unavailable or indeterminate, 5 expired or no reply in time, 6 rejected.
     """  # noqa: D301 - click keeps the lines of a paragraph after \b
     arguments: dict[str, Any] = {
-        "body": _body(body),
+        "body": body_of(body or ""),
         "flow": flow,
         "content_type": content_type,
-        "properties": _properties(properties or []),
+        "properties": properties_of(properties or [], options=OPTIONS),
         "timeout_s": _positive(timeout),
     }
+    if which is not None:
+        if body is not None:
+            raise typer.BadParameter("a sample is a body of its own; give --body or --sample", param_hint="--sample")
+        _put_sample(arguments, which, form)
     settings = settings_from(config, needs_flows=False)
     if settings.servicebus.request_sessions or session is not None:
         arguments["session_id"] = session or str(uuid.uuid4())
@@ -118,27 +133,12 @@ def _facts(reply: "TypedReply | None", request_id: str) -> dict[str, Any]:
     return {**facts, "correlation_id": request_id}
 
 
-def _body(text: str) -> bytes:
-    if text == "-":
-        return sys.stdin.buffer.read()
-    if not text.startswith("@"):
-        return text.encode(errors="surrogateescape")
-    try:
-        return Path(text[1:]).read_bytes()
-    except OSError as failed:
-        raise typer.BadParameter(f"{text[1:]}: {failed.strerror}", param_hint="--body") from None
-
-
-def _properties(pairs: list[str]) -> dict[str, str]:
-    found = {}
-    for pair in pairs:
-        name, separator, value = pair.partition("=")
-        if not name or not separator:
-            raise typer.BadParameter(f"expected NAME=VALUE, got {pair!r}", param_hint="--property")
-        if name in OPTIONS:
-            raise typer.BadParameter(f"{name} is set with {OPTIONS[name]}", param_hint="--property")
-        found[name] = value
-    return found
+def _put_sample(arguments: dict[str, Any], which: Sample, form: Form) -> None:
+    """As Dataverse sends it; what the command line says wins."""
+    event = sample(which, at=datetime.now(UTC), new_id=uuid.uuid4)
+    arguments["body"] = write(event, form)
+    arguments["content_type"] = arguments["content_type"] or form.content_type
+    arguments["properties"] = {**claimed_with(event), **arguments["properties"]}
 
 
 def _positive(seconds: float | None) -> float | None:

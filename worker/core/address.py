@@ -13,7 +13,7 @@ _URL_SCHEMES = frozenset({"sb", "amqp", "amqps"})
 
 def resolve(delivery: Delivery, *, reply_queues: tuple[str, ...], namespace_host: str) -> Destination | Rejected:
     """The first of `reply_queues` is the default; `namespace_host` is the worker's own, without a port."""
-    if delivery.reply_to is None and delivery.reply_to_session_id is None:
+    if delivery.is_one_way:
         return OneWay()
     queue = _allowed_queue(delivery.reply_to, reply_queues, namespace_host)
     if queue is None:

@@ -4,11 +4,13 @@ import math
 import re
 from collections.abc import Mapping
 
-from worker.core.dataverse.document import ContextBroken, document_text
-from worker.core.dataverse.facts import claims_of, completed, facts_of, is_stripped
+from worker.core.dataverse.document import ContextBroken
+from worker.core.dataverse.event import Event, recognised
+from worker.core.dataverse.facts import is_stripped
+from worker.core.dataverse.repeats import repeat_key
 from worker.core.delivery import Delivery, PropertyValue
 from worker.core.outcome import Reason, Rejected, Running
-from worker.core.request import EventFacts, Fetch, Request
+from worker.core.request import Fetch, Request
 
 REQUEST_ID = "request-id"  # of a copy: the first message id
 DELIVERY_ATTEMPT = "delivery-attempt"  # of a copy: scheduled redeliveries so far
@@ -24,8 +26,6 @@ _TRACE_PROPERTIES = ("traceparent", "tracestate", "Diagnostic-Id")
 
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _DECIMAL = re.compile(r"(?:[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15})")
-_JSON = "application/json"
-_OPAQUE = ("application/xml", "application/msbin1")
 
 
 class _Malformed(ValueError):
@@ -75,15 +75,17 @@ def _request(delivery: Delivery) -> Request:
     if delivery.body is None:
         raise _Malformed("the message's body is an AMQP sequence or value; send data, a string or binary instead")
     request_id = request_id_of(delivery)
+    event = _event(delivery, delivery.body)
+    repeat = repeat_key(event.facts, delivery.body) if event is not None and delivery.is_one_way else None
     return Request(
         request_id=request_id,
-        idempotency_key=text_of(properties.get("idempotency-key")) or request_id,
+        idempotency_key=text_of(properties.get("idempotency-key")) or repeat or request_id,
         correlation_id=delivery.correlation_id,
         body=delivery.body,
         content_type=delivery.content_type,
         subject=delivery.subject,
         properties=properties,
-        event=_event(delivery.body, delivery.content_type, properties),
+        event=event,
         is_truncated=is_stripped(properties),
         flow_name=text_of(properties.get("flow")),
         timeout_s=_seconds(properties, TIMEOUT_S),
@@ -110,27 +112,9 @@ def _fetch(properties: Mapping[str, PropertyValue]) -> Fetch | None:
     return Fetch(flow_name=flow, running=running)
 
 
-def _event(body: bytes, content_type: str | None, properties: Mapping[str, PropertyValue]) -> EventFacts | None:
-    """The facts of a Dataverse event; None for any other body, which is nobody's business but the flow's.
-
-    A body counts as a broken context only where the Claims properties say that it is one.
-    """
-    claims = claims_of(properties)
-    media_type = (content_type or "").partition(";")[0].strip().lower()
-    if media_type in _OPAQUE:
-        return claims
-    looks_like_json = media_type == _JSON or document_text(body)[0].lstrip()[:1] == b"{"
-    if claims is None:
-        if media_type != _JSON or b'"MessageName"' not in body:
-            return None
-        try:
-            return facts_of(body)
-        except ContextBroken:
-            return None
-    if not looks_like_json:
-        return claims
+def _event(delivery: Delivery, body: bytes) -> Event | None:
     try:
-        return completed(facts_of(body), claims)
+        return recognised(body, delivery.content_type, delivery.properties)
     except ContextBroken as broken:
         raise _Malformed(f"the Dataverse context can't be read: {broken}") from None
 

@@ -40,6 +40,11 @@ class Delivery:
     properties: Mapping[str, PropertyValue] = field(default_factory=dict, repr=False)
 
     @property
+    def is_one_way(self) -> bool:
+        """Whether its sender asks for no answer."""
+        return self.reply_to is None and self.reply_to_session_id is None
+
+    @property
     def is_redelivered(self) -> bool:
         """Whether it, or what it is a copy of, was delivered before, and ended without a word."""
         return self.delivery_count > 0 or self.properties.get(REDELIVERED) is True

@@ -1,10 +1,17 @@
 """A flow as its decisions see it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
+
+from worker.core.json_schema import JsonSchema
+from worker.core.query import Query
 
 Auth: TypeAlias = Literal["identity", "sas", "none"]
 AfterCrash: TypeAlias = Literal["call", "indeterminate"]
+Body: TypeAlias = Literal["message", "context", "target"]
+# What HTTP gives no meaning to, many servers drop or refuse.
+BODILESS: Final = frozenset({"GET", "DELETE"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +34,10 @@ class BreakerSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowSpec:
-    """One `[[flows]]` entry; the URL stays out of its repr, because it may hold a signature."""
+    """One `[[flows]]` entry; the URL and its query stay out of its repr, because they may hold a secret.
+
+    `body_template` is used instead of `body`; it and the values of `query` are JSON-e templates.
+    """
 
     name: str
     url: str = field(repr=False)
@@ -43,6 +53,14 @@ class FlowSpec:
     max_response_bytes: int = 10_485_760
     polling_hosts: tuple[str, ...] = ()
     truncated: Literal["reject", "pass"] = "reject"
-    body: Literal["message", "context"] = "message"
+    body: Body = "message"
+    body_template: Mapping[str, Any] | None = field(default=None, hash=False)
+    query: Query = field(default=(), repr=False)
+    request_schema: JsonSchema | None = None
+    answer_schema: JsonSchema | None = None
     retry: RetrySpec = RetrySpec()
     breaker: BreakerSpec = BreakerSpec()
+
+    @property
+    def sends_body(self) -> bool:
+        return self.method not in BODILESS

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from worker.core.dataverse.event import Event
 from worker.core.delivery import PropertyValue
 from worker.core.flow_spec import FlowSpec, RetrySpec
 from worker.core.outcome import Running
+from worker.core.query import Query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,19 +25,6 @@ class OneWay:
 
 
 Destination: TypeAlias = ReturnAddress | OneWay
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventFacts:
-    """What routing may look at of a Dataverse event; None where the body doesn't say."""
-
-    message: str | None = None
-    table: str | None = None
-    stage: int | None = None
-    mode: int | None = None
-    depth: int | None = None
-    organization: str | None = None
-    user: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +46,7 @@ class Request:
     content_type: str | None
     subject: str | None
     properties: Mapping[str, PropertyValue] = field(repr=False)
-    event: EventFacts | None
+    event: Event | None
     is_truncated: bool
     flow_name: str | None
     timeout_s: float | None
@@ -69,13 +58,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request to one flow. `deadline` is on the loop's clock; None: bounded by its attempts alone."""
+    """One request to one flow. `deadline` is on the loop's clock; None: bounded by its attempts alone.
+
+    `body` and `content_type` are None where the flow's method sends none.
+    """
 
     flow: FlowSpec
     retry: RetrySpec
     request_id: str
     idempotency_key: str
-    body: bytes
-    content_type: str
+    body: bytes | None
+    content_type: str | None
     trace: Mapping[str, str]
     deadline: float | None
+    query: Query = field(default=(), repr=False)

@@ -1,41 +1,14 @@
 """Step three of the pipeline, a Content-Based Router: which flow a request is for."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from worker.core.decode import text_of
+from worker.core.admission import AdmissionSpec, refusal
+from worker.core.dataverse.document import ContextBroken
+from worker.core.flow_spec import FlowSpec
+from worker.core.match import ContextStripped, Match, Mismatch
 from worker.core.outcome import Reason, Rejected
-from worker.core.request import EventFacts, Request
-
-_NO_EVENT = EventFacts()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Match:
-    """Every condition that is set must hold; names of Dataverse are compared ignoring case.
-
-    `properties` are compared as text, so a numeric application property 3 matches "3".
-    """
-
-    message: str | None = None
-    table: str | None = None
-    stage: int | None = None
-    mode: int | None = None
-    organization: str | None = None
-    subject: str | None = None
-    properties: Mapping[str, str] = field(default_factory=dict)
-
-    def holds(self, request: Request) -> bool:
-        event = request.event or _NO_EVENT
-        return (
-            _same_name(self.message, event.message)
-            and _same_name(self.table, event.table)
-            and _same_name(self.organization, event.organization)
-            and self.stage in (None, event.stage)
-            and self.mode in (None, event.mode)
-            and self.subject in (None, request.subject)
-            and all(text_of(request.properties.get(name)) == text for name, text in self.properties.items())
-        )
+from worker.core.request import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +17,39 @@ class RouteRule:
     match: Match
 
 
+def flow_for(
+    request: Request, rules: Sequence[RouteRule], flows: Mapping[str, FlowSpec], admission: AdmissionSpec
+) -> FlowSpec | Rejected:
+    refused = refusal(request.event, admission)
+    if refused is not None:
+        return refused
+    name = choose(rules, flows, request)
+    if isinstance(name, Rejected):
+        return name
+    flow = flows[name]
+    if request.is_truncated and flow.truncated == "reject":
+        return Rejected(
+            reason=Reason.TRUNCATED,
+            detail="Dataverse left parts of the context out because it was too large. Register fewer columns "
+            f'and images on the step, or set truncated = "pass" on the flow {name!r}.',
+        )
+    return flow
+
+
 def choose(rules: Sequence[RouteRule], flow_names: Collection[str], request: Request) -> str | Rejected:
     """The first rule that holds; else the flow that the request names; else the only flow there is."""
-    for rule in rules:
-        if rule.match.holds(request):
-            return rule.flow
+    try:
+        for rule, mismatch in tried(rules, request):
+            if mismatch is None:
+                return rule.flow
+    except ContextBroken as broken:
+        return Rejected(reason=Reason.MALFORMED, detail=f"the Dataverse context can't be read: {broken}")
+    except ContextStripped:
+        return Rejected(
+            reason=Reason.TRUNCATED,
+            detail="Dataverse left the columns out because the context was too large, and a route looks at them "
+            "(present, changed). Register fewer columns and images on the step, or route by other conditions.",
+        )
     if request.flow_name is not None:
         if request.flow_name in flow_names:
             return request.flow_name
@@ -58,10 +59,15 @@ def choose(rules: Sequence[RouteRule], flow_names: Collection[str], request: Req
     return _unroutable("no route matched and the property flow is absent; set it to one of", flow_names)
 
 
+def tried(rules: Sequence[RouteRule], request: Request) -> Iterator[tuple[RouteRule, Mismatch | None]]:
+    """Up to the first rule that holds, each with what kept it from holding. Raises ContextBroken, ContextStripped."""
+    for rule in rules:
+        mismatch = rule.match.mismatch(request)
+        yield rule, mismatch
+        if mismatch is None:
+            return
+
+
 def _unroutable(why: str, flow_names: Collection[str]) -> Rejected:
     known = ", ".join(sorted(flow_names)) or "(none)"
     return Rejected(reason=Reason.UNROUTABLE, detail=f"{why} the flows of this worker: {known}")
-
-
-def _same_name(wanted: str | None, found: str | None) -> bool:
-    return wanted is None or (found is not None and wanted.casefold() == found.casefold())

@@ -18,7 +18,7 @@ from worker.flow.exchange import Departure, HttpRequest, exchange
 from worker.flow.gate import CircuitOpen, KeptOut, NoStart, TimeUp
 from worker.flow.headers import call_headers
 from worker.flow.line import Line, bearer
-from worker.flow.locations import locate
+from worker.flow.locations import locate, with_query
 from worker.flow.token import NoToken
 
 TOO_LITTLE_TIME: Final = "TooLittleTimeLeft"
@@ -167,7 +167,8 @@ class FlowCall:
                 return other if _is_better(other, than=result) else result
 
     async def _send(self, permit: Permit, token: str | None) -> AttemptResult:
-        started_at, deadline, url = _now(), self._call.deadline, self._line.url
+        started_at, deadline = _now(), self._call.deadline
+        url = with_query(self._line.url, self._call.query)
         self.attempts += 1
         departure = Departure()
         self._departures.append(departure)

@@ -14,10 +14,11 @@ UNKNOWN_CONTENT: Final = "application/octet-stream"
 def call_headers(call: Call) -> dict[str, str]:
     """Values come from queues, so none may reach the wire with a character that ends a header."""
     headers = {
-        "Content-Type": call.content_type if _fits(call.content_type) else UNKNOWN_CONTENT,
         "x-ms-client-tracking-id": _quoted(call.request_id),
         "Idempotency-Key": _quoted(call.idempotency_key),
     }
+    if call.content_type is not None:
+        headers["Content-Type"] = call.content_type if _fits(call.content_type) else UNKNOWN_CONTENT
     headers.update((name, call.trace[name]) for name in TRACE_HEADERS if name in call.trace and _fits(call.trace[name]))
     return headers
 

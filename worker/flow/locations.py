@@ -2,6 +2,8 @@
 
 from yarl import URL
 
+from worker.core.query import Query, encoded
+
 
 def parse_url(text: str) -> URL:
     """A signature survives only where nothing is quoted anew. Raises ValueError."""
@@ -9,6 +11,13 @@ def parse_url(text: str) -> URL:
         return URL(text, encoded=text.isascii() and " " not in text)
     except IndexError:  # yarl's own, at a user before an empty host, as in //[]@
         raise ValueError("no URL: its host is missing") from None
+
+
+def with_query(url: URL, query: Query) -> URL:
+    """Put behind the URL's own parameters, which stay as they are to the byte."""
+    if not query:
+        return url
+    return parse_url(f"{url}{'&' if url.raw_query_string else '?'}{encoded(query)}")
 
 
 def is_signed(url: URL) -> bool:

@@ -6,6 +6,7 @@ settings: everyone else gets its slice, as values of `core` or of the adapter it
 """
 
 from worker.settings.model import (
+    DataverseSettings,
     FlowSettings,
     HttpSettings,
     IdentitySettings,
@@ -18,6 +19,7 @@ from worker.settings.problems import Problem, SettingsInvalid
 from worker.settings.source import load, mounted_url
 
 __all__ = [
+    "DataverseSettings",
     "FlowSettings",
     "HttpSettings",
     "IdentitySettings",

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin
 import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from worker.settings.problems import Path, Problem, bare, did_you_mean, is_table, key_of
+from worker.settings.problems import Path, Problem, bare, did_you_mean, fields_of, is_table, key_of
 
 PREFIX = "FLOWBRIDGE_"
 OF_THE_COMMANDS = frozenset((f"{PREFIX}CONFIG", f"{PREFIX}LOG_LEVEL", f"{PREFIX}DEBUG"))
@@ -76,10 +76,10 @@ def _place(name: str, root: type[BaseModel]) -> tuple[Path, Any]:
     segments = _segments(name)
     for depth, segment in enumerate(segments):
         if is_table(kind):
-            if segment not in kind.model_fields:
+            if (field := fields_of(kind).get(segment)) is None:
                 raise _NoSuchKey(_suggestion(name, segments[:depth], kind, root))
             path.append(segment)
-            kind = bare(kind.model_fields[segment].annotation)
+            kind = bare(field.annotation)
         elif get_origin(kind) is tuple and (number := _number(segment)) is not None:
             path.append(number)
             kind = bare(get_args(kind)[0])
@@ -93,20 +93,24 @@ def _place(name: str, root: type[BaseModel]) -> tuple[Path, Any]:
 
 def _suggestion(name: str, parents: list[str], kind: type[BaseModel], root: type[BaseModel]) -> str:
     """The nearest name, beside it or anywhere (`HTTP_PORT` for `HTTP__PORT`); else all names beside it."""
-    beside = [f"{PREFIX}{'__'.join([*parents, key])}".upper() for key in kind.model_fields]
+    beside = [f"{PREFIX}{'__'.join([*parents, key])}".upper() for key in fields_of(kind)]
     anywhere = [f"{PREFIX}{'__'.join(path)}".upper() for path in _paths(root)]
     nearest = did_you_mean(name, beside + anywhere, likeness=_LIKENESS)
     return nearest if nearest.endswith("?") else did_you_mean("", beside)
 
 
-def _paths(table: type[BaseModel]) -> Iterator[tuple[str, ...]]:
-    for key, field in table.model_fields.items():
+def _paths(table: type[BaseModel], above: tuple[type[BaseModel], ...] = ()) -> Iterator[tuple[str, ...]]:
+    """A table inside itself is not gone into."""
+    if table in above:
+        return
+    above = (*above, table)
+    for key, field in fields_of(table).items():
         kind = bare(field.annotation)
         items = bare(get_args(kind)[0]) if get_origin(kind) is tuple else None
         if is_table(kind):
-            yield from ((key, *path) for path in _paths(kind))
+            yield from ((key, *path) for path in _paths(kind, above))
         elif is_table(items):
-            yield from ((key, "0", *path) for path in _paths(items))
+            yield from ((key, "0", *path) for path in _paths(items, above))
         yield (key,)
 
 

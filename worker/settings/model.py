@@ -1,13 +1,18 @@
 """The keys, their types and defaults. What one value says about another is in `rules`."""
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, SecretStr
 
-from worker.core.flow_spec import AfterCrash, Auth, BreakerSpec, FlowSpec, RetrySpec
-from worker.core.route import Match, RouteRule
+from worker.core.admission import AdmissionSpec
+from worker.core.flow_spec import AfterCrash, Auth, Body, BreakerSpec, FlowSpec, RetrySpec
+from worker.core.json_schema import JsonSchema
+from worker.core.match import Match
+from worker.core.route import RouteRule
 from worker.flow.clouds import CLOUDS, Cloud, CloudName
 from worker.settings.addresses import check_host, check_namespace, connection_string_fault, uses_emulator
+from worker.settings.schema_files import read_schema
 
 
 def _absent_if_empty(value: Any) -> Any:
@@ -20,11 +25,37 @@ def _check_connection_string(secret: SecretStr) -> SecretStr:
     return secret
 
 
-def _property_text(value: Any) -> Any:
-    """Application properties are compared as text, so a rule may give a number or a boolean."""
+def _scalar_text(value: Any) -> Any:
+    """Properties are compared, and parameters sent, as text: a number or a boolean may be written as one."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float) else value
+
+
+_ID = re.compile(r"\{?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\}?", re.IGNORECASE)
+_MOST_MATCHES_NESTED = 8
+
+
+def _check_id(text: str) -> str:
+    if not _ID.fullmatch(text):
+        raise ValueError(f"expected an id (a GUID), got {text!r:.80}")
+    return text
+
+
+def _check_nesting(match: Any) -> Any:
+    """Before anything else walks down."""
+    tables = [match]
+    for _ in range(_MOST_MATCHES_NESTED):
+        inner = [each for table in tables if isinstance(table, dict) for each in _matches_in(table)]
+        tables = [table for table in inner if isinstance(table, dict)]
+    if tables:
+        raise ValueError(f"expected at most {_MOST_MATCHES_NESTED} matches inside each other (any, not), got more")
+    return match
+
+
+def _matches_in(match: dict[str, Any]) -> list[Any]:
+    alternatives = match.get("any")
+    return [match.get("not"), *(alternatives if isinstance(alternatives, list) else [])]
 
 
 Seconds = Annotated[float, Field(gt=0, le=10 * 366 * 86_400, allow_inf_nan=False)]
@@ -33,7 +64,10 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Name = Annotated[str, Field(min_length=1, max_length=260)]  # the longest entity path there is
 Absent = BeforeValidator(_absent_if_empty)
 OptionalName = Annotated[Name | None, Absent]
+OptionalId = Annotated[Annotated[str, AfterValidator(_check_id)] | None, Absent]
 Host = Annotated[str, AfterValidator(check_host)]
+Texts = dict[str, Annotated[str, BeforeValidator(_scalar_text)]]
+SchemaFile = Annotated[InstanceOf[JsonSchema] | None, BeforeValidator(read_schema)]
 
 
 class Section(BaseModel):
@@ -84,6 +118,16 @@ class WorkerSettings(Section):
     replicas_dns: Annotated[Host | None, Absent] = Field(default=None, examples=["flowbridge-workers.flows.svc"])
 
 
+class DataverseSettings(Section):
+    """Which events are taken at all. No security boundary: nobody signs what an event says of itself."""
+
+    max_depth: Count = 8  # Dataverse's own limit
+    organizations: tuple[Name, ...] = Field(default=(), strict=False, examples=[["contoso"]])
+
+    def admission(self) -> AdmissionSpec:
+        return AdmissionSpec(max_depth=self.max_depth, organizations=self.organizations)
+
+
 class HttpSettings(Section):
     host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080  # 0: any free one
@@ -128,7 +172,13 @@ class FlowSettings(Section):
     max_response_bytes: Annotated[int, Field(ge=1)] = 10_485_760
     polling_hosts: tuple[Host, ...] = Field(default=(), strict=False, examples=[["flows.example.com"]])
     truncated: Literal["reject", "pass"] = "reject"
-    body: Literal["message", "context"] = "message"
+    body: Body = "message"
+    body_template: Annotated[dict[str, Any] | None, Absent] = Field(
+        default=None, examples=[{"account": "${target.name}"}]
+    )
+    query: Texts = Field(default={}, examples=[{"account": "${target.name}"}])
+    request_schema: SchemaFile = Field(default=None, examples=["/etc/flowbridge/request.schema.json"])
+    answer_schema: SchemaFile = Field(default=None, examples=["/etc/flowbridge/answer.schema.json"])
     retry: RetrySettings = RetrySettings()
     breaker: BreakerSettings = BreakerSettings()
 
@@ -153,47 +203,69 @@ class FlowSettings(Section):
             polling_hosts=self.polling_hosts,
             truncated=self.truncated,
             body=self.body,
+            body_template=self.body_template,
+            query=tuple(self.query.items()),
+            request_schema=self.request_schema,
+            answer_schema=self.answer_schema,
             retry=RetrySpec(**self.retry.model_dump()),
             breaker=BreakerSpec(**self.breaker.model_dump()),
         )
 
 
 class MatchSettings(Section):
+    """`not` is a word of Python's own, hence the alias."""
+
     message: OptionalName = Field(default=None, examples=["Update"])
     table: OptionalName = Field(default=None, examples=["account"])
     stage: int | None = Field(default=None, examples=[40])
     mode: int | None = Field(default=None, examples=[1])
+    depth: int | None = Field(default=None, examples=[1])
     organization: OptionalName = Field(default=None, examples=["contoso"])
+    user: OptionalId = Field(default=None, examples=["00000000-0000-0000-0000-000000000000"])
+    initiating_user: OptionalId = Field(default=None, examples=["00000000-0000-0000-0000-000000000000"])
+    custom_api: OptionalName = Field(default=None, examples=["contoso_CheckCredit"])
     subject: OptionalName = Field(default=None, examples=["credit"])
-    property: dict[str, Annotated[str, BeforeValidator(_property_text)]] = Field(
-        default={}, examples=[{"region": "emea"}]
-    )
+    property: Texts = Field(default={}, examples=[{"region": "emea"}])
+    present: tuple[Name, ...] = Field(default=(), strict=False, examples=[["creditlimit"]])
+    changed: tuple[Name, ...] = Field(default=(), strict=False, examples=[["creditlimit"]])
+    any: "tuple[MatchSettings, ...]" = Field(default=(), strict=False, examples=[[{"table": "account"}]])
+    unless: "MatchSettings | None" = Field(default=None, alias="not", examples=[{"table": "account"}])
+
+    def match(self) -> Match:
+        return Match(
+            message=self.message,
+            table=self.table,
+            stage=self.stage,
+            mode=self.mode,
+            depth=self.depth,
+            organization=self.organization,
+            user=self.user,
+            initiating_user=self.initiating_user,
+            custom_api=self.custom_api,
+            subject=self.subject,
+            properties=self.property,
+            any=tuple(alternative.match() for alternative in self.any),
+            unless=None if self.unless is None else self.unless.match(),
+            present=self.present,
+            changed=self.changed,
+        )
 
 
 class RouteSettings(Section):
     flow: str = Field(default="", examples=["credit-check"])
-    match: MatchSettings = MatchSettings()
+    match: Annotated[MatchSettings, BeforeValidator(_check_nesting)] = Field(
+        default=MatchSettings(), examples=[{"table": "account"}]
+    )
 
     def rule(self) -> RouteRule:
-        conditions = self.match
-        return RouteRule(
-            flow=self.flow,
-            match=Match(
-                message=conditions.message,
-                table=conditions.table,
-                stage=conditions.stage,
-                mode=conditions.mode,
-                organization=conditions.organization,
-                subject=conditions.subject,
-                properties=conditions.property,
-            ),
-        )
+        return RouteRule(flow=self.flow, match=self.match.match())
 
 
 class Settings(Section):
     servicebus: ServiceBusSettings = ServiceBusSettings()
     identity: IdentitySettings = IdentitySettings()
     worker: WorkerSettings = WorkerSettings()
+    dataverse: DataverseSettings = DataverseSettings()
     http: HttpSettings = HttpSettings()
     flows: tuple[FlowSettings, ...] = Field(default=(), strict=False)
     routes: tuple[RouteSettings, ...] = Field(default=(), strict=False)

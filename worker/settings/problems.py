@@ -73,12 +73,17 @@ def is_table(kind: Any) -> TypeGuard[type[BaseModel]]:
     return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
+def fields_of(table: type[BaseModel]) -> dict[str, FieldInfo]:
+    """By the keys that an operator writes."""
+    return {field.alias or name: field for name, field in table.model_fields.items()}
+
+
 def table_at(root: type[BaseModel], path: Path) -> type[BaseModel] | None:
     """The table that stands at a path."""
     found: Any = root
     for part in path:
         if is_table(found):
-            field = found.model_fields.get(str(part))
+            field = fields_of(found).get(str(part))
             found = bare(field.annotation) if field else None
         elif get_origin(found) is tuple:
             found = bare(get_args(found)[0])
@@ -91,14 +96,14 @@ def _field_at(root: type[BaseModel], path: Path) -> tuple[str, FieldInfo] | None
     """The nearest key on the way to a path: what is wrong with an item is said of its list."""
     for end in range(len(path), 0, -1):
         key, table = str(path[end - 1]), table_at(root, path[: end - 1])
-        if table is not None and key in table.model_fields:
-            return key, table.model_fields[key]
+        if table is not None and key in fields_of(table):
+            return key, fields_of(table)[key]
     return None
 
 
 def _unknown(path: Path, root: type[BaseModel]) -> tuple[str, str]:
     table = table_at(root, path[:-1])
-    return "there is no such key", did_you_mean(str(path[-1]), table.model_fields if table else ())
+    return "there is no such key", did_you_mean(str(path[-1]), fields_of(table) if table else ())
 
 
 _EXPECTED = {
@@ -146,12 +151,17 @@ def _shown(value: Any, *, is_secret: bool) -> str:
 
 
 def _example(key: str, field: FieldInfo) -> str:
+    if field.examples:
+        return f"{key} = {_inline(field.examples[0])}"
     if isinstance(field.default, BaseModel):
         return f"[{key}]"
     if is_table(next(iter(get_args(bare(field.annotation))), None)):
         return f"[[{key}]]"
-    example = field.examples[0] if field.examples else field.default
-    if isinstance(example, dict):
-        members = ", ".join(f"{name} = {json.dumps(value)}" for name, value in example.items())
-        return f"{key} = {{ {members} }}"
-    return f"{key} = {json.dumps(example)}"
+    return f"{key} = {json.dumps(field.default)}"
+
+
+def _inline(value: Any) -> str:
+    """As TOML."""
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{name} = {_inline(member)}' for name, member in value.items())} }}"
+    return f"[{', '.join(map(_inline, value))}]" if isinstance(value, list) else json.dumps(value)

@@ -4,11 +4,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
+from worker.core.dataverse.facts import EventFacts
+from worker.core.match import Match
 from worker.settings.addresses import has_signature, is_loopback, split_url
-from worker.settings.model import FlowSettings, ServiceBusSettings, Settings
+from worker.settings.content_rules import broken_content, broken_query
+from worker.settings.model import FlowSettings, MatchSettings, ServiceBusSettings, Settings
 from worker.settings.problems import Problem, did_you_mean
 
-Sound: TypeAlias = Callable[..., bool]  # whether none of these keys is already known to be wrong
+Sound: TypeAlias = Callable[..., bool]  # whether none of these keys is known to be wrong, nor (is_whole) any inside
 
 
 def broken_rules(settings: Settings, sound: Sound, *, needs_flows: bool) -> Iterator[Problem]:
@@ -133,6 +136,8 @@ def _flows(settings: Settings, sound: Sound, *, needs_flows: bool) -> Iterator[P
             first_use.setdefault(flow.name, index)
         if sound(f"{key}.url", f"{key}.url_file"):
             yield from broken_url(flow, key, sound)
+        if sound(*(f"{key}.{name}" for name in ("method", "body", "body_template", "query", "request_schema"))):
+            yield from broken_content(flow, key)
         if flow.hedge_after_s > 0 and not flow.idempotent and sound(f"{key}.hedge_after_s", f"{key}.idempotent"):
             yield Problem(
                 key=f"{key}.hedge_after_s",
@@ -181,6 +186,8 @@ def broken_url(flow: FlowSettings, key: str, sound: Sound) -> Iterator[Problem]:
             what=f"expected https://, got http:// to {parts.hostname}, which isn't this machine",
             fix="use https://; plain http is for loopback addresses only",
         )
+    if sound(f"{key}.query"):
+        yield from broken_query(flow, parts, key)
     if not sound(f"{key}.auth"):
         return
     if flow.auth == "none" and not is_local:
@@ -206,6 +213,7 @@ def broken_url(flow: FlowSettings, key: str, sound: Sound) -> Iterator[Problem]:
 def _routes(settings: Settings, sound: Sound) -> Iterator[Problem]:
     known = set(settings.flow_specs())
     for index, route in enumerate(settings.routes):
+        yield from _match(route.match, f"routes[{index}].match", sound)
         key = f"routes[{index}].flow"
         if not sound(key) or route.flow in known:
             continue
@@ -215,3 +223,31 @@ def _routes(settings: Settings, sound: Sound) -> Iterator[Problem]:
             yield Problem(
                 key=key, what=f"there is no flow named {route.flow!r:.100}", fix=did_you_mean(route.flow, known)
             )
+
+
+def _match(match: MatchSettings, key: str, sound: Sound) -> Iterator[Problem]:
+    if (
+        match.custom_api is not None
+        and EventFacts(message=match.custom_api).custom_api is None
+        and sound(f"{key}.custom_api")
+    ):
+        yield Problem(
+            key=f"{key}.custom_api",
+            what="expected its name with the publisher's prefix and an underscore, "
+            f"got {match.custom_api!r:.100}, which can never match",
+            fix="write the unique name of the custom API, or message for a message of Dataverse's own",
+        )
+    if "any" in match.model_fields_set and not match.any and sound(f"{key}.any"):
+        yield Problem(key=f"{key}.any", what="expected at least one match, got none", fix="add one, or remove any")
+    inner = [(f"{key}.any[{index}]", alternative) for index, alternative in enumerate(match.any)]
+    if match.unless is not None:
+        inner.append((f"{key}.not", match.unless))
+    for place, each in inner:
+        is_empty = each.match() == Match() and "any" not in each.model_fields_set  # an empty any is told of itself
+        if is_empty and sound(place, is_whole=True):
+            yield Problem(
+                key=place,
+                what="expected a condition, got none, which holds for every request",
+                fix="write what it should look at, or remove it",
+            )
+        yield from _match(each, place, sound)

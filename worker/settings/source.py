@@ -1,6 +1,5 @@
 """From a file and an environment to settings, or to everything that is wrong with them."""
 
-import copy
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path as FilePath
@@ -30,8 +29,8 @@ def load(config_path: FilePath | None, environ: Mapping[str, str], *, needs_flow
         problems += problems_of(invalid, Settings, variables)
         wrong += [key_of(error["loc"]) for error in invalid.errors()]
 
-    def sound(*keys: str) -> bool:
-        return not any(key == bad or key.startswith((f"{bad}.", f"{bad}[")) for key in keys for bad in wrong)
+    def sound(*keys: str, is_whole: bool = False) -> bool:
+        return not any(_is_within(key, bad) or (is_whole and _is_within(bad, key)) for key in keys for bad in wrong)
 
     if is_whole:
         problems += broken_rules(settings, sound, needs_flows=needs_flows)
@@ -50,6 +49,10 @@ def mounted_url(flow: FlowSettings) -> tuple[str, str | None]:
     return text, None if problem is None else str(problem)
 
 
+def _is_within(key: str, other: str) -> bool:
+    return key == other or key.startswith((f"{other}.", f"{other}["))
+
+
 def _file(path: FilePath) -> tuple[dict[str, Any], list[Problem]]:
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig")), []
@@ -65,14 +68,13 @@ def _file(path: FilePath) -> tuple[dict[str, Any], list[Problem]]:
 
 
 def _validated(tree: dict[str, Any]) -> tuple[Settings, ValidationError | None]:
-    """The settings; where keys are wrong, what the rest says, so that the rules can look at that."""
+    """The settings; where keys are wrong, they are taken out, so that the rules can look at what the rest says."""
     try:
         return Settings.model_validate(tree), None
     except ValidationError as invalid:
-        rest = copy.deepcopy(tree)
         for error in invalid.errors():
-            _take_out(rest, error["loc"])
-        return Settings.model_validate(rest), invalid
+            _take_out(tree, error["loc"])
+        return Settings.model_validate(tree), invalid
 
 
 def _take_out(tree: dict[str, Any], path: Path) -> None:

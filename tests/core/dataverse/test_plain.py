@@ -1,46 +1,51 @@
+import contextlib
 import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.contexts import contexts
 
-from worker.core.dataverse.plain import context_as_plain_json
-from worker.core.outcome import Reason, Rejected
+from worker.core.dataverse.context import RemoteExecutionContext
+from worker.core.dataverse.document import ContextBroken
+from worker.core.dataverse.forms import read
+from worker.core.dataverse.plain import plain_context, write_plain
+
+
+def written(body: bytes) -> bytes:
+    return write_plain(plain_context(read(body)))
 
 
 def plain(context: Any) -> dict[str, Any]:
-    body = context_as_plain_json(json.dumps(context).encode())
-    assert isinstance(body, bytes), body
-    read: dict[str, Any] = json.loads(body)
+    read: dict[str, Any] = json.loads(written(json.dumps(context).encode()))
     return read
 
 
 def rejected(body: bytes) -> str:
-    outcome = context_as_plain_json(body)
-    assert isinstance(outcome, Rejected)
-    assert outcome.reason is Reason.MALFORMED
-    return outcome.detail
+    with pytest.raises(ContextBroken) as refused:
+        read(body)
+    return str(refused.value)
 
 
 def test_attributes_become_an_object_of_plain_values(context: dict[str, Any], row: str) -> None:
     target = plain(context)["inputParameters"]["Target"]
-    assert target["logicalName"] == "account"
+    assert target["table"] == "account"
     assert target["id"] == row
     assert target["formattedValues"] == {"creditlimit": "€ 100,50"}
     assert target["attributes"] == {
         "name": "Contoso Ünïted",
         "creditlimit": 100.5,
-        "statuscode": 1,
-        "choices": [3, 5],
+        "statuscode": {"value": 1, "label": None},
+        "choices": [{"value": 3, "label": None}, {"value": 5, "label": None}],
         "modifiedon": "2024-06-10T06:13:20.123Z",
-        "primarycontactid": {"id": row, "logicalName": "contact", "name": "Ann"},
+        "primarycontactid": {"table": "contact", "id": row, "name": "Ann"},
         "modifiedonbehalfby": None,
         "donotemail": False,
         "requiredattendees": [
             {
+                "table": "activityparty",
                 "id": row,
-                "logicalName": "activityparty",
                 "attributes": {"addressused": "ann@example.com"},
                 "formattedValues": {"creditlimit": "€ 100,50"},
             }
@@ -58,7 +63,7 @@ def test_the_event_itself_keeps_its_facts(context: dict[str, Any], row: str) -> 
     assert read["operationCreatedOn"] == "2024-06-09T23:13:20Z"  # -0700 added
     assert read["requestId"] is None
     assert read["isInTransaction"] is True
-    assert read["owningExtension"]["logicalName"] == "sdkmessageprocessingstep"
+    assert read["owningExtension"]["table"] == "sdkmessageprocessingstep"
 
 
 def test_an_image_without_a_type_is_an_entity(context: dict[str, Any]) -> None:
@@ -66,18 +71,67 @@ def test_an_image_without_a_type_is_an_entity(context: dict[str, Any]) -> None:
 
 
 def test_a_type_that_nobody_interprets_keeps_its_members(context: dict[str, Any]) -> None:
-    assert plain(context)["sharedVariables"] == {"Changed": [{"key": "a", "value": "b"}]}
+    assert plain(context)["sharedVariables"] == {
+        "Changed": [{"$type": "KeyValuePairOfstringstring", "key": "a", "value": "b"}]
+    }
 
 
-def test_members_that_are_not_known_are_passed_over(context: dict[str, Any]) -> None:
-    assert "somethingNewer" not in plain(context)
+def test_members_that_are_not_known_are_kept_apart(context: dict[str, Any]) -> None:
+    assert plain(context)["others"] == {"SomethingNewer": {"x": 1}}
+    del context["SomethingNewer"]
+    assert "others" not in plain(context)
+
+
+def test_choices_and_references_have_the_labels_that_came_along(context: dict[str, Any], row: str) -> None:
+    target = context["InputParameters"][0]["value"]
+    reference = next(pair for pair in target["Attributes"] if pair["key"] == "primarycontactid")
+    reference["value"]["Name"] = None
+    labels = {"statuscode": "Active", "choices": "One; Two", "primarycontactid": "Ann Lee", "name": "unused"}
+    target["FormattedValues"] = [{"key": key, "value": value} for key, value in labels.items()]
+    columns = plain(context)["inputParameters"]["Target"]["attributes"]
+    assert columns["statuscode"] == {"value": 1, "label": "Active"}
+    assert columns["choices"] == [{"value": 3, "label": "One"}, {"value": 5, "label": "Two"}]
+    assert columns["primarycontactid"] == {"table": "contact", "id": row, "name": "Ann Lee"}
+    assert columns["name"] == "Contoso Ünïted"
+
+
+def test_labels_that_do_not_add_up_are_left_in_the_formatted_values(context: dict[str, Any]) -> None:
+    target = context["InputParameters"][0]["value"]
+    target["FormattedValues"] = [{"key": "choices", "value": "One; or two; Three"}]
+    read = plain(context)["inputParameters"]["Target"]
+    assert read["attributes"]["choices"][0] == {"value": 3, "label": None}
+    assert read["formattedValues"] == {"choices": "One; or two; Three"}
+
+
+def test_a_query_names_its_operators(context: dict[str, Any]) -> None:
+    query = {
+        "__type": "QueryExpression:http://schemas.microsoft.com/xrm/2011/Contracts",
+        "EntityName": "account",
+        "ColumnSet": {"AllColumns": False, "Columns": ["name"]},
+        "Criteria": {
+            "FilterOperator": 1,
+            "Conditions": [{"AttributeName": "name", "Operator": 54, "Values": ["Con"]}],
+            "Filters": [],
+        },
+        "Orders": [{"AttributeName": "name", "OrderType": 1}],
+        "TopCount": 5,
+    }
+    read = plain({**context, "InputParameters": [{"key": "Query", "value": query}]})["inputParameters"]["Query"]
+    assert read == {
+        "entityName": "account",
+        "columnSet": {"allColumns": False, "columns": ["name"]},
+        "criteria": {
+            "operator": "Or",
+            "conditions": [{"attributeName": "name", "operator": "BeginsWith", "values": ["Con"]}],
+        },
+        "orders": [{"attributeName": "name", "orderType": "Descending"}],
+        "topCount": 5,
+    }
 
 
 def test_a_money_keeps_all_its_digits(context: dict[str, Any]) -> None:
     text = json.dumps(context).replace("100.5", "922337203685477.5807")
-    body = context_as_plain_json(text.encode())
-    assert isinstance(body, bytes)
-    assert b'"creditlimit":922337203685477.5807' in body
+    assert b'"creditlimit":922337203685477.5807' in written(text.encode())
 
 
 def test_a_parent_context_is_read_in_the_same_way(context: dict[str, Any]) -> None:
@@ -92,8 +146,9 @@ def test_rows_of_a_deep_insert_come_along_by_relationship(context: dict[str, Any
     }
     relationship = {"PrimaryEntityRole": None, "SchemaName": "contact_customer_accounts"}
     context["InputParameters"][0]["value"]["RelatedEntities"] = [{"key": relationship, "value": contacts}]
-    related = plain(context)["inputParameters"]["Target"]["relatedEntities"]
-    assert related["contact_customer_accounts"]["entities"][0]["attributes"] == {"lastname": "Lee"}
+    (related,) = plain(context)["inputParameters"]["Target"]["related"]
+    assert (related["relationship"], related["table"]) == ("contact_customer_accounts", "contact")
+    assert related["rows"][0]["attributes"] == {"lastname": "Lee"}
 
 
 def test_a_row_named_by_an_alternate_key_keeps_it(context: dict[str, Any]) -> None:
@@ -106,18 +161,17 @@ def test_a_row_named_by_an_alternate_key_keeps_it(context: dict[str, Any]) -> No
     }
     read = plain({**context, "InputParameters": [{"key": "Target", "value": reference}]})
     assert read["inputParameters"]["Target"] == {
+        "table": "account",
         "id": None,
-        "logicalName": "account",
         "name": None,
-        "keyAttributes": {"accountnumber": "A-1"},
+        "keys": {"accountnumber": "A-1"},
     }
 
 
 @pytest.mark.parametrize("prefix", [b"", b"\xef\xbb\xbf"])
 def test_escaped_slashes_and_a_byte_order_mark_are_read(context: dict[str, Any], prefix: bytes) -> None:
-    body = context_as_plain_json(prefix + json.dumps(context).replace("/", "\\/").encode())
-    assert isinstance(body, bytes)
-    assert json.loads(body) == plain(context)
+    body = prefix + json.dumps(context).replace("/", "\\/").encode()
+    assert json.loads(written(body)) == plain(context)
 
 
 @pytest.mark.parametrize(
@@ -126,12 +180,13 @@ def test_escaped_slashes_and_a_byte_order_mark_are_read(context: dict[str, Any],
         ({"MessageName": None}, "MessageName"),
         ({"Stage": "40"}, "Stage: expected an integer, found a string"),
         ({"Depth": True}, "Depth: expected an integer"),
-        ({"InputParameters": {}}, "InputParameters: expected a list of keys and values, found an object"),
+        ({"InputParameters": {}}, "InputParameters: expected a list, found an object"),
         ({"InputParameters": [{"value": 1}]}, "InputParameters[0]"),
         ({"InputParameters": [{"key": {}, "value": 1}]}, "InputParameters[0]"),
         ({"OwningExtension": "x"}, "OwningExtension: expected an object"),
         ({"OperationCreatedOn": "soon"}, "OperationCreatedOn"),
         ({"ParentContext": {"Stage": 40}}, "ParentContext.MessageName"),
+        ({"PreEntityImages": [{"key": "x", "value": {"Id": 1}}]}, "PreEntityImages.x.Id: expected a string"),
         ({"UserId": 7}, "UserId: expected a string, found an integer"),
     ],
 )
@@ -141,9 +196,9 @@ def test_a_wrong_shape_is_refused_with_its_place(context: dict[str, Any], change
 
 def test_too_many_parents_are_refused(context: dict[str, Any]) -> None:
     nested: dict[str, Any] | None = None
-    for _ in range(40):
+    for _ in range(80):
         nested = {**context, "InputParameters": [], "PostEntityImages": [], "ParentContext": nested}
-    assert "parent contexts" in rejected(json.dumps(nested).encode())
+    assert "inside each other" in rejected(json.dumps(nested).encode())
 
 
 def test_values_nested_without_end_are_refused(context: dict[str, Any]) -> None:
@@ -182,5 +237,12 @@ JSON = st.recursive(
     )
 )
 def test_no_json_object_makes_the_reader_fall_over(document: dict[str, Any]) -> None:
-    outcome = context_as_plain_json(json.dumps(document).encode())
-    assert isinstance(outcome, Rejected) or json.loads(outcome)["messageName"] == document["MessageName"]
+    body = json.dumps(document).encode()
+    with contextlib.suppress(ContextBroken):
+        assert json.loads(written(body))["messageName"] == document["MessageName"]
+
+
+@given(contexts())
+@settings(deadline=None, max_examples=60)
+def test_every_context_has_a_plain_form(context: RemoteExecutionContext) -> None:
+    assert json.loads(write_plain(plain_context(context)))["messageName"] == context.message_name

@@ -11,8 +11,10 @@ from uuid import uuid4
 import orjson
 
 from worker.cli.demonstration.stage import Flow
-from worker.core.dataverse.facts import CLAIMS
-from worker.core.dataverse.sample import SampleValue, money, option, write_sample
+from worker.core.dataverse.context import Money, OptionSetValue, Value
+from worker.core.dataverse.facts import claimed_with
+from worker.core.dataverse.forms import Form, write
+from worker.core.dataverse.sample import sample_row
 from worker.core.outcome import Outcome
 from worker.core.redelivery import FIRST_ENQUEUED
 from worker.emulator.standins import Accept, Answer, Echo, PlatformError
@@ -52,7 +54,7 @@ class Question:
     title: str
     message: str
     table: str
-    attributes: Mapping[str, SampleValue]
+    attributes: Mapping[str, Value]
     flow: str | None
     target: str  # the flow that should answer, for the eye
     outcome: Outcome
@@ -83,7 +85,7 @@ def questions() -> list[Question]:
         *,
         attempts: int = 1,
         routed: bool = False,
-        attributes: Mapping[str, SampleValue] | None = None,
+        attributes: Mapping[str, Value] | None = None,
         properties: Mapping[str, int] | None = None,
     ) -> Question:
         message, table = event.split()
@@ -100,8 +102,12 @@ def questions() -> list[Question]:
             properties=properties or {},
         )
 
-    account: dict[str, SampleValue] = {"name": "Contoso", "creditlimit": money(250_000), "industrycode": option(12)}
-    contact: dict[str, SampleValue] = {
+    account: dict[str, Value] = {
+        "name": "Contoso",
+        "creditlimit": Money(value=250_000),
+        "industrycode": OptionSetValue(value=12),
+    }
+    contact: dict[str, Value] = {
         "firstname": "Ann",
         "lastname": "Lee",
         "birthdate": datetime(1990, 5, 17, tzinfo=UTC),
@@ -123,16 +129,15 @@ def questions() -> list[Question]:
 
 
 async def ask(requester: Requester, question: Question) -> Seen:
-    body = write_sample(question.message, question.table, question.attributes, at=datetime.now(UTC), new_id=uuid4)
-    claims = {f"{CLAIMS}RequestName": question.message, f"{CLAIMS}EntityLogicalName": question.table}
+    event = sample_row(question.message, question.table, question.attributes, at=datetime.now(UTC), new_id=uuid4)
     conversation, started = str(uuid4()), time.perf_counter()
     reply, wrong = None, None
     try:
         reply = await requester.request(
-            body,
-            content_type="application/json",
+            write(event, Form.JSON),
+            content_type=Form.JSON.content_type,
             flow=question.flow,
-            properties={**claims, **question.properties},
+            properties={**claimed_with(event), **question.properties},
             correlation_id=conversation,
             timeout_s=TIMEOUT_S,
         )

@@ -1,5 +1,6 @@
-"""What Dataverse sends: RemoteExecutionContext in DataContract JSON, and the Claims properties beside it.
+"""What Dataverse sends: RemoteExecutionContext in JSON, XML and .NET binary XML, and the Claims properties beside it.
 
-`facts` is what routing needs of every event, `reader` the whole typed context, `plain` the same as JSON that a flow can
-use without knowing DataContract, `sample` the writing side. Nothing here knows Service Bus, flows or replies.
+One description (`contracts`) and one typed model (`context`) stand behind the three forms (`forms` reads and writes
+them). `event` recognises one in a message, `facts` and `changes` are what routing looks at, `plain` and `schema` what a
+flow gets, `sample` makes some up. Nothing here knows Service Bus, flows or replies.
 """

@@ -30,9 +30,14 @@ def read_instant(text: str) -> datetime | None:
         return instant
     try:
         parsed = datetime.fromisoformat(text)
-        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+        return whole_ms(parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC))
     except (ValueError, OverflowError):
         return None
+
+
+def whole_ms(instant: datetime) -> datetime:
+    """XML and binary XML may say ten thousand times more than JSON can: the three have to say the same."""
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
 def write_iso(instant: datetime) -> str:

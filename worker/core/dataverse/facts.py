@@ -1,18 +1,41 @@
-"""What routing may look at of an event: from the context where it is JSON, else from the Claims properties."""
+"""What routing may look at of every event: the context's plain members, else what the sender claims beside it."""
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 
-import orjson
-
-from worker.core.dataverse.document import ContextBroken, document_text
+from worker.core.dataverse.context import RemoteExecutionContext
+from worker.core.dataverse.document import ContextBroken
+from worker.core.dataverse.reader import kind_of
 from worker.core.delivery import PropertyValue
-from worker.core.request import EventFacts
 
 CLAIMS = "http://schemas.microsoft.com/xrm/2011/Claims/"
 _STRIPPED_FOR_SIZE = "messagemaxsizeexceeded"
 # A context that Dataverse stripped for size has lost its parameters and images, never these.
 _NAMES_OF_A_CONTEXT = frozenset(("PrimaryEntityName", "Stage", "OperationId", "OrganizationId", "InputParameters"))
+_NO_ID = "00000000-0000-0000-0000-000000000000"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFacts:
+    """None where the body doesn't say. `step_id` is the OwningExtension's, `row_id` the PrimaryEntityId."""
+
+    message: str | None = None
+    table: str | None = None
+    stage: int | None = None
+    mode: int | None = None
+    depth: int | None = None
+    organization: str | None = None
+    organization_id: str | None = None
+    user: str | None = None
+    initiating_user: str | None = None
+    operation_id: str | None = None
+    step_id: str | None = None
+    row_id: str | None = None
+
+    @property
+    def custom_api(self) -> str | None:
+        """Only names that customers give have a prefix before an underscore."""
+        return self.message if self.message is not None and "_" in self.message.strip("_") else None
 
 
 def claims_of(properties: Mapping[str, PropertyValue]) -> EventFacts | None:
@@ -30,7 +53,21 @@ def claims_of(properties: Mapping[str, PropertyValue]) -> EventFacts | None:
         table=text("EntityLogicalName"),
         organization=text("Organization"),
         user=text("User"),
+        initiating_user=text("InitiatingUser"),
     )
+
+
+def claimed_with(context: RemoteExecutionContext) -> dict[str, str]:
+    """The properties that Dataverse sends along with an event."""
+    claims = {
+        "Organization": context.organization_name,
+        "User": context.user_id,
+        "InitiatingUser": context.initiating_user_id,
+        "EntityLogicalName": context.primary_entity_name or "none",
+        "RequestName": context.message_name,
+        "InitiatingUserAgent": context.initiating_user_agent,
+    }
+    return {f"{CLAIMS}{name}": value for name, value in claims.items() if value is not None}
 
 
 def is_stripped(properties: Mapping[str, PropertyValue]) -> bool:
@@ -38,26 +75,27 @@ def is_stripped(properties: Mapping[str, PropertyValue]) -> bool:
     return any(name.lower().endswith(_STRIPPED_FOR_SIZE) for name in properties)
 
 
-def facts_of(body: bytes) -> EventFacts:
-    """Raises ContextBroken for a body that isn't a RemoteExecutionContext in JSON."""
-    text, start = document_text(body)
-    try:
-        document = orjson.loads(text)
-    except orjson.JSONDecodeError as broken:
-        raise ContextBroken(_where(text, start, broken)) from None
-    if not isinstance(document, dict):
-        raise ContextBroken(f"expected a JSON object, found {_kind(document)}")
-    if not isinstance(document.get("MessageName"), str) or _NAMES_OF_A_CONTEXT.isdisjoint(document):
+def facts_of(members: object) -> EventFacts:
+    """Raises ContextBroken for what isn't a RemoteExecutionContext."""
+    if not isinstance(members, dict):
+        raise ContextBroken(f"expected a JSON object, found {kind_of(members)}")
+    if not isinstance(members.get("MessageName"), str) or _NAMES_OF_A_CONTEXT.isdisjoint(members):
         raise ContextBroken("expected a RemoteExecutionContext: a MessageName, its PrimaryEntityName, Stage and so on")
-    table = _text(document, "PrimaryEntityName")
+    table = _text(members, "PrimaryEntityName")
+    step = members.get("OwningExtension")
     return EventFacts(
-        message=_text(document, "MessageName"),
+        message=_text(members, "MessageName"),
         table=None if table == "none" else table,
-        stage=_integer(document, "Stage"),
-        mode=_integer(document, "Mode"),
-        depth=_integer(document, "Depth"),
-        organization=_text(document, "OrganizationName"),
-        user=_text(document, "UserId"),
+        stage=_integer(members, "Stage"),
+        mode=_integer(members, "Mode"),
+        depth=_integer(members, "Depth"),
+        organization=_text(members, "OrganizationName"),
+        organization_id=_id(members, "OrganizationId"),
+        user=_id(members, "UserId"),
+        initiating_user=_id(members, "InitiatingUserId"),
+        operation_id=_id(members, "OperationId"),
+        step_id=_id(step, "Id") if isinstance(step, dict) else None,
+        row_id=_id(members, "PrimaryEntityId"),
     )
 
 
@@ -69,33 +107,22 @@ def completed(facts: EventFacts, claims: EventFacts | None) -> EventFacts:
     return replace(facts, **{name: getattr(claims, name) for name in missing})
 
 
-def _where(text: bytes, start: int, broken: orjson.JSONDecodeError) -> str:
-    try:
-        text.decode()
-    except UnicodeDecodeError as not_utf8:
-        return f"expected UTF-8, found byte 0x{text[not_utf8.start]:02x} at byte {start + not_utf8.start}"
-    offset = start + len(broken.doc[: broken.pos].encode())  # the parser counts characters
-    return f"not JSON at byte {offset}: {broken.msg}"
-
-
-def _text(document: Mapping[str, object], name: str) -> str | None:
-    value = document.get(name)
+def _text(members: Mapping[str, object], name: str) -> str | None:
+    value = members.get(name)
     if value is None or value == "":
         return None
     if not isinstance(value, str):
-        raise ContextBroken(f"{name}: expected a string, found {_kind(value)}")
+        raise ContextBroken(f"{name}: expected a string, found {kind_of(value)}")
     return value
 
 
-def _integer(document: Mapping[str, object], name: str) -> int | None:
-    value = document.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ContextBroken(f"{name}: expected an integer, found {_kind(value)}")
-    return value
+def _id(members: Mapping[str, object], name: str) -> str | None:
+    value = _text(members, name)
+    return None if value == _NO_ID else value
 
 
-def _kind(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")
+def _integer(members: Mapping[str, object], name: str) -> int | None:
+    value = members.get(name)
+    if value is None or type(value) is int:
+        return value
+    raise ContextBroken(f"{name}: expected an integer, found {kind_of(value)}")

@@ -1,263 +1,207 @@
-"""DataContract JSON to the typed context: key/value lists, `__type` tags, escaped dates.
+"""From members (JSON objects, or XML in the same shape) to the typed context, as the contracts say.
 
-Members that we don't know are passed over; a member of the wrong shape is refused with its place. Numbers keep every
-digit (Decimal), because a Money may hold more of them than a float.
+Members that aren't known are kept; one of the wrong shape is refused with its place.
 """
 
-import json
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
-from functools import partial
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final, TypeAlias, assert_never
 
-from worker.core.dataverse.context import (
-    Entity,
-    EntityCollection,
-    EntityReference,
-    RemoteExecutionContext,
-    Uninterpreted,
-    Value,
+from worker.core.dataverse.context import RemoteExecutionContext, Uninterpreted, Value
+from worker.core.dataverse.contracts import (
+    ANYTHING,
+    CONTRACTS,
+    STRING,
+    Anything,
+    Contract,
+    Enumeration,
+    Kind,
+    Many,
+    Pairs,
+    Row,
+    Scalar,
 )
 from worker.core.dataverse.dates import read_date, read_instant
-from worker.core.dataverse.document import ContextBroken, document_text
+from worker.core.dataverse.document import ContextBroken
 
-# Dataverse stops its own loops at depth 8 and nests values a handful deep; beyond this somebody is playing.
-MAX_PARENTS = 32
-MAX_VALUE_DEPTH = 64
+Members: TypeAlias = Mapping[str, Any]  # an object, on its way to a type
 
-_NO_ID = "00000000-0000-0000-0000-000000000000"
-_Members: TypeAlias = Mapping[str, Any]  # a JSON object, on its way to a type
+MAX_VALUES: Final = 100_000  # of one context: some ten times what fits into the largest that Dataverse sends
+MAX_DEPTH: Final = 64  # Dataverse nests values a handful deep and stops its own loops at depth 8
 
 
-def read_context(body: bytes) -> RemoteExecutionContext:
+def read_context(members: Members) -> RemoteExecutionContext:
     """Raises ContextBroken."""
-    text, _ = document_text(body)
-    try:
-        document = json.loads(text, parse_float=_decimal, parse_constant=_refuse_constant)
-    except RecursionError:
-        raise ContextBroken("nested too deeply") from None
-    except UnicodeDecodeError as broken:
-        raise ContextBroken(f"expected UTF-8, found another encoding at byte {broken.start}") from None
-    except ValueError as broken:
-        raise ContextBroken(f"not JSON: {broken}") from None
-    return _context(document, "", MAX_PARENTS)
+    context: RemoteExecutionContext = _Reading().row(CONTRACTS["RemoteExecutionContext"], members, "", MAX_DEPTH)
+    return context
 
 
-def _decimal(text: str) -> Decimal:
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        raise ValueError(f"{text:.40} is beyond every decimal number") from None
+@dataclass(slots=True)
+class _Reading:
+    """`values_left` bounds what a small body can be blown up to."""
+
+    values_left: int = MAX_VALUES
+
+    def row(self, contract: Contract, found: Any, where: str, depth: int) -> Any:
+        if not isinstance(found, dict):
+            raise ContextBroken(f"{where or 'the document'}: expected an object, found {kind_of(found)}")
+        prefix = f"{where}." if where else ""
+        if depth <= 0:
+            raise ContextBroken(f"{where}: more than {MAX_DEPTH} objects inside each other")
+        fields: dict[str, Any] = {}
+        others = {}
+        for name, value in found.items():
+            member = contract.members.get(name)
+            if member is not None:
+                read = self.of_kind(member.kind, value, f"{prefix}{name}", depth - 1)
+                if read is not None:
+                    fields[member.field] = read
+            elif name != "__type":
+                others[name] = self.value(value, f"{prefix}{name}", depth - 1)
+        if contract.model is RemoteExecutionContext and "message_name" not in fields:
+            raise ContextBroken(f"{prefix}MessageName: expected the name of a message, found none")
+        if others:
+            fields["others"] = others
+        return contract.model(**fields)
+
+    def of_kind(self, kind: Kind, found: Any, where: str, depth: int) -> Any:
+        """None where there is none."""
+        if found is None:
+            return None
+        match kind:
+            case Anything():
+                return self.value(found, where, depth)
+            case Scalar():
+                return _scalar(kind, found, where)
+            case Enumeration():
+                return _expect(int, found, where)
+            case Row(contract):
+                return self.row(CONTRACTS[contract], found, where, depth)
+            case Many(of=of):
+                rows = _expect(list, found, where)
+                return tuple(self.item(of, row, f"{where}[{index}]", depth) for index, row in enumerate(rows))
+            case Pairs():
+                pairs = self.pairs(kind, found, where, depth)
+                return dict(pairs) if isinstance(kind.key, Scalar) else tuple(pairs)
+            case _:
+                assert_never(kind)
+
+    def item(self, kind: Kind, found: Any, where: str, depth: int) -> Any:
+        """No row in a list is null."""
+        if found is None and isinstance(kind, Row):
+            raise ContextBroken(f"{where}: expected an object, found null")
+        return self.of_kind(kind, found, where, depth)
+
+    def pairs(self, kind: Pairs, found: Any, where: str, depth: int) -> list[tuple[Any, Any]]:
+        pairs = []
+        for index, item in enumerate(_expect(list, found, where)):
+            if not isinstance(item, dict) or "key" not in item:
+                raise ContextBroken(f"{where}[{index}]: expected an object with a key and a value")
+            key, value = item["key"], item.get("value")
+            if kind.key is not STRING:
+                key = self.item(kind.key, key, f"{where}[{index}].key", depth)
+            elif type(key) is not str:
+                raise ContextBroken(f"{where}[{index}].key: expected a string, found {kind_of(key)}")
+            if kind.value is ANYTHING:
+                pairs.append((key, self.value(value, f"{where}.{key}", depth)))
+            elif value is not None:
+                pairs.append((key, self.of_kind(kind.value, value, f"{where}.{key}", depth)))
+        return pairs
+
+    def value(self, found: Any, where: str, depth: int) -> Value:
+        self.values_left -= 1
+        if self.values_left < 0:
+            raise ContextBroken(f"{where}: more than {MAX_VALUES:,} values in one context")
+        match found:
+            case str():
+                instant = read_date(found) if found.startswith("/Date(") else None
+                return found if instant is None else instant
+            case None | bool() | int() | Decimal() | datetime():
+                return found
+            case dict():
+                return self.object(found, where, depth)
+            case list():
+                if depth <= 0:
+                    raise ContextBroken(f"{where}: more than {MAX_DEPTH} lists and objects inside each other")
+                return tuple(self.value(item, f"{where}[{index}]", depth - 1) for index, item in enumerate(found))
+            case _:
+                raise ContextBroken(f"{where}: expected a JSON value, found {kind_of(found)}")
+
+    def object(self, members: Members, where: str, depth: int) -> Value:
+        name = str(members.get("__type", "")).partition(":")[0] or _untagged(members)
+        contract = CONTRACTS.get(name)
+        if contract is not None:
+            known: Value = self.row(contract, members, where, depth)
+            return known
+        if depth <= 0:
+            raise ContextBroken(f"{where}: more than {MAX_DEPTH} lists and objects inside each other")
+        untyped = ((key, value) for key, value in members.items() if key != "__type")
+        return Uninterpreted(
+            type=name or None, members={key: self.value(value, f"{where}.{key}", depth - 1) for key, value in untyped}
+        )
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+def _untagged(members: Members) -> str:
+    """Rows in a list of their own type carry no tag, nor do images."""
+    if "Attributes" in members and "LogicalName" in members:
+        return "Entity"
+    if members.keys() == {"Value"} and type(members["Value"]) is int:
+        return "OptionSetValue"
+    return "EntityReference" if {"Id", "LogicalName", "KeyAttributes"} <= members.keys() else ""
 
 
-def _context(found: Any, where: str, parents_left: int) -> RemoteExecutionContext:
-    members = _object(found, where or "the document")
-    prefix = f"{where}." if where else ""
-    if parents_left == 0:
-        raise ContextBroken(f"more than {MAX_PARENTS} parent contexts")
-
-    def text(name: str) -> str | None:
-        return _text(members, name, prefix)
-
-    def gid(name: str) -> str | None:
-        return _id(members, name, prefix)
-
-    integer = partial(_scalar, members, prefix=prefix, kind=int)
-    flag = partial(_scalar, members, prefix=prefix, kind=bool)
-    values = partial(_values, members, prefix=prefix)
-
-    message = text("MessageName")
-    if message is None:
-        raise ContextBroken(f"{prefix}MessageName: expected the name of a message, found none")
-    owner = members.get("OwningExtension")
-    parent = members.get("ParentContext")
-    table, second_table = text("PrimaryEntityName"), text("SecondaryEntityName")
-    return RemoteExecutionContext(
-        message_name=message,
-        primary_entity_name=None if table == "none" else table,
-        primary_entity_id=gid("PrimaryEntityId"),
-        secondary_entity_name=None if second_table == "none" else second_table,
-        stage=integer("Stage"),
-        mode=integer("Mode"),
-        depth=integer("Depth"),
-        isolation_mode=integer("IsolationMode"),
-        is_in_transaction=flag("IsInTransaction"),
-        is_executing_offline=flag("IsExecutingOffline"),
-        is_offline_playback=flag("IsOfflinePlayback"),
-        business_unit_id=gid("BusinessUnitId"),
-        correlation_id=gid("CorrelationId"),
-        operation_id=gid("OperationId"),
-        operation_created_on=_instant(members, prefix),
-        request_id=gid("RequestId"),
-        organization_id=gid("OrganizationId"),
-        organization_name=text("OrganizationName"),
-        user_id=gid("UserId"),
-        user_azure_active_directory_object_id=gid("UserAzureActiveDirectoryObjectId"),
-        initiating_user_id=gid("InitiatingUserId"),
-        initiating_user_azure_active_directory_object_id=gid("InitiatingUserAzureActiveDirectoryObjectId"),
-        initiating_user_agent=text("InitiatingUserAgent"),
-        owning_extension=None if owner is None else _reference(_object(owner, f"{prefix}OwningExtension"), prefix),
-        input_parameters=values("InputParameters"),
-        output_parameters=values("OutputParameters"),
-        shared_variables=values("SharedVariables"),
-        pre_entity_images=values("PreEntityImages"),
-        post_entity_images=values("PostEntityImages"),
-        parent_context=None if parent is None else _context(parent, f"{prefix}ParentContext", parents_left - 1),
-    )
-
-
-def _values(members: _Members, name: str, *, prefix: str, depth: int = MAX_VALUE_DEPTH) -> dict[str, Value]:
-    where = f"{prefix}{name}"
-    return {key: _value(value, f"{where}.{key}", depth) for key, value in _pairs(members.get(name), where)}
-
-
-def _pairs(found: Any, where: str, *, key_kind: type = str) -> list[tuple[Any, Any]]:
-    if found is None:
-        return []
-    if not isinstance(found, list):
-        raise ContextBroken(f"{where}: expected a list of keys and values, found {_kind(found)}")
-    pairs = []
-    for index, item in enumerate(found):
-        if not isinstance(item, dict) or not isinstance(item.get("key"), key_kind):
-            raise ContextBroken(f"{where}[{index}]: expected an object whose key is {_NAMES[key_kind]}")
-        pairs.append((item["key"], item.get("value")))
-    return pairs
-
-
-def _value(found: Any, where: str, depth: int) -> Value:
-    if depth == 0:
-        raise ContextBroken(f"{where}: more than {MAX_VALUE_DEPTH} values inside each other")
-    match found:
-        case str():
-            return read_date(found) or found
-        case None | bool() | int() | Decimal():
-            return found
-        case list():
-            return tuple(_value(item, f"{where}[{index}]", depth - 1) for index, item in enumerate(found))
-        case dict():
-            return _tagged(found, where, depth)
+def _scalar(kind: Scalar, found: Any, where: str) -> Any:
+    if kind.xsd in _TEXTS:
+        text = _expect(str, found, where)
+        return None if text in ("", kind.absent) else text
+    match kind.xsd:
+        case "int":
+            return _expect(int, found, where)
+        case "boolean":
+            return _expect(bool, found, where)
+        case "decimal":
+            if type(found) is int or isinstance(found, Decimal):
+                return found
+            raise ContextBroken(f"{where}: expected a number, found {kind_of(found)}")
         case _:
-            raise ContextBroken(f"{where}: expected a JSON value, found {_kind(found)}")
+            return _instant(found, where)
 
 
-def _tagged(members: _Members, where: str, depth: int) -> Value:
-    prefix = f"{where}."
-    match str(members.get("__type", "")).partition(":")[0]:
-        case "OptionSetValue":
-            choice: int | None = _scalar(members, "Value", prefix=prefix, kind=int)
-            return choice
-        case "Money":
-            return _number(members.get("Value"), f"{prefix}Value")
-        case "EntityReference":
-            return _reference(members, prefix, depth)
-        case "EntityCollection":
-            return _collection(members, prefix, depth)
-        case "Entity":
-            return _entity(members, prefix, depth)
-        case "" if "Attributes" in members and "LogicalName" in members:  # images carry no tag
-            return _entity(members, prefix, depth)
-        case _:
-            untagged = ((name, value) for name, value in members.items() if name != "__type")
-            return Uninterpreted(
-                members={name: _value(value, f"{prefix}{name}", depth - 1) for name, value in untagged}
-            )
+_TEXTS: Final = frozenset(("string", "guid"))
 
 
-def _entity(members: _Members, prefix: str, depth: int) -> Entity:
-    related = {}
-    where = f"{prefix}RelatedEntities"
-    for relationship, value in _pairs(members.get("RelatedEntities"), where, key_kind=dict):
-        name = _text(relationship, "SchemaName", f"{where}.") or ""
-        related[name] = _collection(_object(value, where), f"{where}.", depth - 1)
-    formatted = _pairs(members.get("FormattedValues"), f"{prefix}FormattedValues")
-    return Entity(
-        logical_name=_text(members, "LogicalName", prefix),
-        id=_id(members, "Id", prefix),
-        attributes=_values(members, "Attributes", prefix=prefix, depth=depth - 1),
-        formatted_values={key: value for key, value in formatted if isinstance(value, str)},
-        keys=_values(members, "KeyAttributes", prefix=prefix, depth=depth - 1),
-        related=related,
-    )
-
-
-def _collection(members: _Members, prefix: str, depth: int) -> EntityCollection:
-    found = members.get("Entities") or []
-    where = f"{prefix}Entities"
-    if not isinstance(found, list):
-        raise ContextBroken(f"{where}: expected a list, found {_kind(found)}")
-    if depth <= 0:
-        raise ContextBroken(f"{where}: more than {MAX_VALUE_DEPTH} values inside each other")
-    rows = (_object(item, f"{where}[{index}]") for index, item in enumerate(found))
-    return EntityCollection(
-        entity_name=_text(members, "EntityName", prefix),
-        entities=tuple(_entity(row, f"{where}[{index}].", depth - 1) for index, row in enumerate(rows)),
-    )
-
-
-def _reference(members: _Members, prefix: str, depth: int = MAX_VALUE_DEPTH) -> EntityReference:
-    return EntityReference(
-        logical_name=_text(members, "LogicalName", prefix),
-        id=_id(members, "Id", prefix),
-        name=_text(members, "Name", prefix),
-        keys=_values(members, "KeyAttributes", prefix=prefix, depth=depth - 1),
-    )
-
-
-def _object(found: Any, where: str) -> _Members:
-    if not isinstance(found, dict):
-        raise ContextBroken(f"{where}: expected an object, found {_kind(found)}")
-    return found
-
-
-def _text(members: _Members, name: str, prefix: str) -> str | None:
-    found = members.get(name)
-    if found is not None and not isinstance(found, str):
-        raise ContextBroken(f"{prefix}{name}: expected a string, found {_kind(found)}")
-    return found or None
-
-
-def _id(members: _Members, name: str, prefix: str) -> str | None:
-    found = _text(members, name, prefix)
-    return None if found == _NO_ID else found
-
-
-def _scalar(members: _Members, name: str, *, prefix: str, kind: type[int]) -> Any:
-    """An int, or a bool where `kind` is bool; a bool is no int here."""
-    found = members.get(name)
-    if found is not None and type(found) is not kind:
-        raise ContextBroken(f"{prefix}{name}: expected {_NAMES[kind]}, found {_kind(found)}")
-    return found
-
-
-def _number(found: Any, where: str) -> int | Decimal | None:
-    if found is None or type(found) is int or isinstance(found, Decimal):
+def _instant(found: Any, where: str) -> datetime | None:
+    if isinstance(found, datetime):
         return found
-    raise ContextBroken(f"{where}: expected a number, found {_kind(found)}")
-
-
-def _instant(members: _Members, prefix: str) -> Any:
-    found = _text(members, "OperationCreatedOn", prefix)
-    if found is None:
+    text = _expect(str, found, where)
+    if not text:
         return None
-    if (instant := read_instant(found)) is None:
-        raise ContextBroken(f"{prefix}OperationCreatedOn: expected /Date(…)/ or an ISO-8601 date, found {found!r:.60}")
+    if (instant := read_instant(text)) is None:
+        raise ContextBroken(f"{where}: expected /Date(…)/ or an ISO-8601 date, found {text!r:.60}")
     return instant
 
 
-_NAMES: dict[type, str] = {
+def _expect(kind: type, found: Any, where: str) -> Any:
+    """A bool is no int here."""
+    if type(found) is not kind:
+        raise ContextBroken(f"{where}: expected {_NAMES[kind]}, found {kind_of(found)}")
+    return found
+
+
+_NAMES: Final[dict[type, str]] = {
     dict: "an object",
     list: "a list",
     str: "a string",
     bool: "true or false",
     int: "an integer",
     Decimal: "a number",
+    float: "a number",
+    datetime: "a date",
     type(None): "null",
 }
 
 
-def _kind(found: Any) -> str:
+def kind_of(found: Any) -> str:
     return _NAMES.get(type(found), "something else")

@@ -1,95 +1,138 @@
-"""Contexts to try things out with, in the form in which Dataverse sends them."""
+"""Events to try things out with, as Dataverse would send them."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Any, TypeAlias
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import TypeAlias
 from uuid import UUID
 
-import orjson
+from worker.core.dataverse.context import (
+    Entity,
+    EntityReference,
+    Money,
+    OptionSetValue,
+    Relationship,
+    RemoteExecutionContext,
+    Value,
+)
 
-from worker.core.dataverse.dates import write_date
+NewId: TypeAlias = Callable[[], UUID]
 
-SampleValue: TypeAlias = str | int | float | bool | datetime | Mapping[str, Any] | list[Mapping[str, Any]] | None
-
-_CONTRACTS = "http://schemas.microsoft.com/xrm/2011/Contracts"
-
-
-def option(value: int) -> dict[str, Any]:
-    return {"__type": f"OptionSetValue:{_CONTRACTS}", "Value": value}
+AFTER_OPERATION = 40  # the stage within its transaction
+SYNCHRONOUS, ASYNCHRONOUS = 0, 1
 
 
-def money(value: float) -> dict[str, Any]:
-    return {"__type": f"Money:{_CONTRACTS}", "Value": value}
+class Sample(StrEnum):
+    CREATE_ACCOUNT = "create-account"
+    UPDATE = "update"
+    DELETE = "delete"
+    ASSOCIATE = "associate"
+    CUSTOM_API = "custom-api"
 
 
-def reference(table: str, row: UUID, name: str | None = None) -> dict[str, Any]:
+def sample(which: Sample, *, at: datetime, new_id: NewId) -> RemoteExecutionContext:
+    """`new_id` is asked for every id in it."""
+    if which is Sample.CREATE_ACCOUNT:
+        return sample_row("Create", "account", _columns(at, new_id), at=at, new_id=new_id)
+    account = EntityReference(logical_name="account", id=str(new_id()))
+    match which:
+        case Sample.UPDATE:
+            return _update(account, at, new_id)
+        case Sample.DELETE:
+            before = Entity(logical_name="account", id=account.id, attributes={"name": "Contoso"})
+            event = _event("Delete", account, {"Target": account}, at=at, new_id=new_id)
+            return replace(event, pre_entity_images={"PreImage": before})
+        case Sample.ASSOCIATE:
+            contact = EntityReference(logical_name="contact", id=str(new_id()))
+            related: dict[str, Value] = {
+                "Target": account,
+                "Relationship": Relationship(schema_name="contoso_account_contact"),
+                "RelatedEntities": (contact,),
+            }
+            return _event("Associate", account, related, at=at, new_id=new_id)
+        case Sample.CUSTOM_API:
+            asked: dict[str, Value] = {"Customer": account, "Amount": Money(value=Decimal("1250.50")), "Urgent": True}
+            return _event("contoso_CheckCredit", EntityReference(), asked, at=at, new_id=new_id)
+
+
+def sample_row(
+    message: str, table: str, attributes: Mapping[str, Value], *, at: datetime, new_id: NewId
+) -> RemoteExecutionContext:
+    """A synchronous step after Create or Update of one row."""
+    row = EntityReference(logical_name=table, id=str(new_id()))
+    target = Entity(logical_name=table, id=row.id, attributes=attributes)
+    event = _event(message, row, {"Target": target}, at=at, new_id=new_id)
+    return replace(event, output_parameters={"id": row.id}) if message == "Create" else event
+
+
+def _update(account: EntityReference, at: datetime, new_id: NewId) -> RemoteExecutionContext:
+    target = Entity(
+        logical_name="account",
+        id=account.id,
+        attributes={"creditlimit": Money(value=Decimal(250_000)), "statuscode": OptionSetValue(value=1)},
+        formatted_values={"creditlimit": "€ 250,000.00", "statuscode": "Active"},
+    )
+    before = replace(
+        target,
+        attributes={"creditlimit": Money(value=Decimal(100_000)), "statuscode": OptionSetValue(value=1)},
+        formatted_values={"creditlimit": "€ 100,000.00", "statuscode": "Active"},
+    )
+    return replace(
+        _event("Update", account, {"Target": target}, at=at, new_id=new_id),
+        mode=ASYNCHRONOUS,
+        request_id=str(new_id()),
+        pre_entity_images={"PreImage": before},
+        post_entity_images={"PostImage": target},
+    )
+
+
+def _columns(at: datetime, new_id: NewId) -> dict[str, Value]:
     return {
-        "__type": f"EntityReference:{_CONTRACTS}",
-        "Id": str(row),
-        "KeyAttributes": [],
-        "LogicalName": table,
-        "Name": name,
-        "RowVersion": None,
+        "name": "Contoso Zürich",
+        "numberofemployees": 120,
+        "donotemail": False,
+        "exchangerate": Decimal("1.0625"),
+        "creditlimit": Money(value=Decimal("250000.00")),
+        "industrycode": OptionSetValue(value=12),
+        "contoso_regions": (OptionSetValue(value=3), OptionSetValue(value=5)),
+        "primarycontactid": EntityReference(logical_name="contact", id=str(new_id()), name="Ann Lee"),
+        "lastusedincampaign": at - timedelta(days=30),
+        "description": None,
     }
 
 
-def write_sample(
-    message: str,
-    table: str,
-    attributes: Mapping[str, SampleValue],
-    *,
-    at: datetime,
-    new_id: Callable[[], UUID],
-) -> bytes:
-    """A synchronous step's context after Create or Update of one row; `new_id` is asked for every id in it."""
-    row, user, operation = new_id(), str(new_id()), str(new_id())
-    target = {
-        "__type": f"Entity:{_CONTRACTS}",
-        "Attributes": [{"key": name, "value": _written(value)} for name, value in attributes.items()],
-        "EntityState": None,
-        "FormattedValues": [],
-        "Id": str(row),
-        "KeyAttributes": [],
-        "LogicalName": table,
-        "RelatedEntities": [],
-        "RowVersion": None,
-    }
-    step = reference("sdkmessageprocessingstep", new_id(), f"flowbridge sample: {message} of {table}")
-    del step["__type"]
-    context = {
-        "BusinessUnitId": str(new_id()),
-        "CorrelationId": str(new_id()),
-        "Depth": 1,
-        "InitiatingUserAgent": "",
-        "InitiatingUserAzureActiveDirectoryObjectId": str(new_id()),
-        "InitiatingUserId": user,
-        "InputParameters": [{"key": "Target", "value": target}],
-        "IsExecutingOffline": False,
-        "IsInTransaction": True,
-        "IsOfflinePlayback": False,
-        "IsolationMode": 1,
-        "MessageName": message,
-        "Mode": 0,  # synchronous
-        "OperationCreatedOn": write_date(at),
-        "OperationId": operation,
-        "OrganizationId": str(new_id()),
-        "OrganizationName": "flowbridge-sample",
-        "OutputParameters": [{"key": "id", "value": str(row)}] if message == "Create" else [],
-        "OwningExtension": step,
-        "ParentContext": None,
-        "PostEntityImages": [],
-        "PreEntityImages": [],
-        "PrimaryEntityId": str(row),
-        "PrimaryEntityName": table,
-        "RequestId": operation,
-        "SecondaryEntityName": "none",
-        "SharedVariables": [],
-        "Stage": 40,  # after the operation, in its transaction
-        "UserAzureActiveDirectoryObjectId": str(new_id()),
-        "UserId": user,
-    }
-    return orjson.dumps(context).replace(b"/", b"\\/")  # as DataContract does; a slash only ever stands in a string
-
-
-def _written(value: SampleValue) -> Any:
-    return write_date(value) if isinstance(value, datetime) else value
+def _event(
+    message: str, row: EntityReference, parameters: Mapping[str, Value], *, at: datetime, new_id: NewId
+) -> RemoteExecutionContext:
+    user, operation = str(new_id()), str(new_id())
+    step = EntityReference(
+        logical_name="sdkmessageprocessingstep", id=str(new_id()), name=f"flowbridge sample: {message}"
+    )
+    return RemoteExecutionContext(
+        message_name=message,
+        primary_entity_name=row.logical_name,
+        primary_entity_id=row.id,
+        stage=AFTER_OPERATION,
+        mode=SYNCHRONOUS,
+        depth=1,
+        isolation_mode=1,
+        is_in_transaction=True,
+        is_executing_offline=False,
+        is_offline_playback=False,
+        business_unit_id=str(new_id()),
+        correlation_id=str(new_id()),
+        operation_id=operation,
+        operation_created_on=at.replace(microsecond=at.microsecond // 1000 * 1000),
+        request_id=operation,
+        organization_id=str(new_id()),
+        organization_name="flowbridge-sample",
+        user_id=user,
+        user_azure_active_directory_object_id=str(new_id()),
+        initiating_user_id=user,
+        initiating_user_azure_active_directory_object_id=str(new_id()),
+        initiating_user_agent="flowbridge",
+        owning_extension=step,
+        input_parameters=parameters,
+    )

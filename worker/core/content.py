@@ -8,6 +8,7 @@ import orjson
 from worker.core.dataverse.changes import TARGET, target_of
 from worker.core.dataverse.context import RemoteExecutionContext
 from worker.core.dataverse.document import ContextBroken
+from worker.core.dataverse.forms import read
 from worker.core.dataverse.json_form import dump, number
 from worker.core.dataverse.plain import plain_attributes, plain_context, write_plain
 from worker.core.flow_spec import FlowSpec
@@ -79,14 +80,16 @@ def _unchecked(request: Request, flow: FlowSpec, values: dict[str, Any]) -> tupl
 
 
 def _context(request: Request, flow: FlowSpec) -> RemoteExecutionContext:
-    if request.event is None:
-        came = f"it came as {request.content_type!r:.80}" if request.content_type else "it came without a content type"
+    """Also of a message that doesn't say what it is."""
+    if request.event is not None:
+        return request.event.context()
+    try:
+        return read(request.body)
+    except ContextBroken as broken:
         raise _Unfit(
-            f'flow {flow.name} takes Dataverse events (body = "{flow.body}"), and the body is none; {came}. '
-            "Send a RemoteExecutionContext as application/json, application/xml or application/msbin1, "
-            'or route such requests to a flow with body = "message"'
-        )
-    return request.event.context()
+            f'flow {flow.name} takes Dataverse events (body = "{flow.body}"), and the body is none: {broken}. '
+            'Send a RemoteExecutionContext, or route such requests to a flow with body = "message"'
+        ) from None
 
 
 def _target(context: RemoteExecutionContext, request: Request, flow: FlowSpec) -> Any:

@@ -3,11 +3,9 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from support.contexts import contexts
 
-from worker.core.dataverse.context import RemoteExecutionContext
 from worker.core.dataverse.document import ContextBroken
 from worker.core.dataverse.forms import read
 from worker.core.dataverse.plain import plain_context, write_plain
@@ -240,9 +238,3 @@ def test_no_json_object_makes_the_reader_fall_over(document: dict[str, Any]) -> 
     body = json.dumps(document).encode()
     with contextlib.suppress(ContextBroken):
         assert json.loads(written(body))["messageName"] == document["MessageName"]
-
-
-@given(contexts())
-@settings(deadline=None, max_examples=60)
-def test_every_context_has_a_plain_form(context: RemoteExecutionContext) -> None:
-    assert json.loads(write_plain(plain_context(context)))["messageName"] == context.message_name

@@ -195,6 +195,13 @@ class TestTemplate:
         made = rendered(request, number={"$eval": "target.amount"}, text="${target.amount}")
         assert made["number"] == Decimal(made["text"]) == Decimal(amount)
 
+    @pytest.mark.parametrize("form", list(Form))
+    def test_a_whole_amount_is_an_integer_whichever_form_it_came_in(self, form: Form) -> None:
+        event = sample_row("Create", "order", {"amount": Money(value=Decimal("250000.00"))}, at=AT, new_id=lambda: ROW)
+        template = {"amount": {"$eval": "target.amount"}, "text": "${target.amount}"}
+        made = content(event_of(event, form), flow_of(body_template=template))
+        assert made.body == b'{"amount":250000,"text":"250000"}'
+
     def test_an_amount_that_a_float_holds_can_be_counted_with(self) -> None:
         row = {"amount": Money(value=Decimal("100.5"))}
         request = event_of(sample_row("Create", "account", row, at=AT, new_id=lambda: ROW))

@@ -52,7 +52,7 @@ def route(
     settings = settings_from(config)
     if content_type is None and (form := form_of(content)) is not None:
         content_type = form.content_type
-        typer.echo(f"Taken for {content_type}, which it looks like: --content-type says nothing.", err=True)
+        typer.echo(f"No --content-type was given; taken for {content_type}, by its looks.", err=True)
     dry_run = _dry_run(settings, _delivery(content, content_type, given, subject))
     if as_json:
         typer.echo(redact(json.dumps(_facts(dry_run))))  # arguments may hold what orjson takes for no text

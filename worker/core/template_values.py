@@ -12,6 +12,7 @@ from worker.core.decode import text_of
 from worker.core.request import Request
 
 _MOST_DEPTH: Final = 200  # of a body of any kind; what is deeper can't be written again
+_MOST_DIGITS: Final = 18  # of an int that JSON readers take
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -54,7 +55,10 @@ def _now(first_enqueued_ms: int) -> str:
 
 
 def _usable(value: Any, depth: int = _MOST_DEPTH) -> Any:
-    """json-e counts with floats; a Decimal that has more digits than one stays as it is."""
+    """json-e counts with ints and floats; a Decimal that has more digits than one stays as it is.
+
+    A whole amount is an int whichever form it came in: XML writes its decimal places, JSON often doesn't.
+    """
     if depth < 0:
         raise ContextBroken("nested too deeply")
     match value:
@@ -62,6 +66,8 @@ def _usable(value: Any, depth: int = _MOST_DEPTH) -> Any:
             return {name: _usable(member, depth - 1) for name, member in value.items()}
         case list():
             return [_usable(item, depth - 1) for item in value]
+        case Decimal() if value.adjusted() < _MOST_DIGITS and value == value.to_integral_value():
+            return int(value)
         case Decimal():
             as_float = float(value)
             return as_float if Decimal(repr(as_float)) == value else value

@@ -108,7 +108,7 @@ def test_without_a_content_type_a_context_is_taken_for_what_it_looks_like(routed
     (tmp_path / "event.json").write_text(update(6))
     status, out, err = routed(["--body", f"@{tmp_path / 'event.json'}"])
     assert status == 0
-    assert "taken for application/json" in err
+    assert err == ""
     assert "event: Update of account" in out
 
 
@@ -134,7 +134,7 @@ def test_the_subject_is_looked_at(routed: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["--body", "x"], "it has no content type"),
+        (["--body", "x"], "the body is no RemoteExecutionContext"),
         (["--body", "x", "--content-type", "text/plain"], "its content type is text/plain"),
         (["--body", '{"order": 7}'], "expected a RemoteExecutionContext"),
         (["--body", "x", "--content-type", "application/xml"], "the body is no RemoteExecutionContext"),

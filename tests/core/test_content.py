@@ -98,14 +98,25 @@ class TestContext:
         assert plain["messageName"] == "Update"
 
     @pytest.mark.parametrize("form", list(Form))
-    def test_an_event_that_does_not_say_what_it_is_is_read_all_the_same(self, form: Form) -> None:
+    def test_an_event_without_a_content_type_is_known_by_its_look(self, form: Form) -> None:
         event = sample(Sample.UPDATE, at=AT, new_id=lambda: ROW)
-        unsaid = request_of(write(event, form), "text/plain")
-        assert body(unsaid, AS_CONTEXT) == body(event_of(event), AS_CONTEXT)
+        assert body(request_of(write(event, form)), AS_CONTEXT) == body(event_of(event), AS_CONTEXT)
+
+    @pytest.mark.parametrize("form", list(Form))
+    def test_one_that_comes_as_something_else_is_not_taken_for_an_event_by_the_flow_alone(self, form: Form) -> None:
+        """Routes and limits didn't see it as one."""
+        sent = write(sample(Sample.UPDATE, at=AT, new_id=lambda: ROW), form)
+        assert "and this is none: it came as 'text/plain'" in rejected(request_of(sent, "text/plain"), AS_CONTEXT)
+
+    def test_json_that_is_cut_short_is_told_with_its_place(self) -> None:
+        cut = write(sample(Sample.UPDATE, at=AT, new_id=lambda: ROW), Form.JSON)[:-1]
+        assert f"and this is none: not JSON at byte {len(cut)}" in rejected(
+            request_of(cut, "application/json"), AS_CONTEXT
+        )
 
     @pytest.mark.parametrize("flow", [AS_CONTEXT, AS_TARGET])
     def test_a_body_that_is_no_event_is_rejected_and_told_why(self, flow: FlowSpec) -> None:
-        assert "the body is none: expected a RemoteExecutionContext" in rejected(request_of(b"hello"), flow)
+        assert "and this is none: expected a RemoteExecutionContext" in rejected(request_of(b"hello"), flow)
 
     @pytest.mark.parametrize("flow", [AS_CONTEXT, AS_TARGET, flow_of(body_template={}), flow_of(query=(("a", "b"),))])
     def test_an_event_that_cannot_be_read_is_rejected_with_the_place(self, flow: FlowSpec) -> None:

@@ -140,7 +140,7 @@ class TestQuery:
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-@pytest.mark.parametrize("given", ['body = "context"', 'body = "message"', "body_template = {a = 1}"])
+@pytest.mark.parametrize("given", ['body = "context"', 'body = "target"', "body_template = {a = 1}"])
 def test_a_body_for_a_method_that_sends_none_is_a_problem(
     problems: Callable[..., dict[str, str]], method: str, given: str
 ) -> None:

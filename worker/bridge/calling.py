@@ -147,6 +147,8 @@ def call_of(
         return until
     _, first_enqueued_ms = origin_of(delivery)
     content = content_for(request, flow, first_enqueued_ms=first_enqueued_ms)
+    if request.event is not None:
+        request.event.forget()
     if isinstance(content, Rejected):
         return content
     # A copy is the retry: attempts within the lock don't multiply with redeliveries.

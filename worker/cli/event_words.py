@@ -3,9 +3,9 @@
 from typing import Any, Final
 
 from worker.core.dataverse.document import ContextBroken
-from worker.core.dataverse.event import Event
+from worker.core.dataverse.event import Event, media_type_of
 from worker.core.dataverse.facts import facts_of
-from worker.core.dataverse.forms import FORM_OF, form_of, read_members
+from worker.core.dataverse.forms import FORM_OF, Form, form_of, parsed
 from worker.core.request import Request
 
 _STAGES: Final = {
@@ -54,19 +54,18 @@ def lines(told: dict[str, Any]) -> list[str]:
 
 
 def why_no_event(request: Request) -> str:
-    if (request.content_type or "").partition(";")[0].strip().lower() not in FORM_OF:
-        told = (
-            "it has no content type" if request.content_type is None else f"its content type is {request.content_type}"
+    media_type = media_type_of(request.content_type)
+    if media_type and media_type not in FORM_OF:
+        return (
+            f"its content type is {media_type}, a context's is one of {', '.join(FORM_OF)}, and no claims are beside it"
         )
-        return f"{told}, a context's is one of {', '.join(FORM_OF)}, and no claims stand beside it"
-    form = form_of(request.body)
-    if form is None:
+    if form_of(request.body) is not Form.JSON:
         return "the body is no RemoteExecutionContext in JSON, XML or .NET binary XML"
     try:
-        facts_of(read_members(request.body, form))
+        facts_of(parsed(request.body, Form.JSON))
     except ContextBroken as broken:
         return str(broken)
-    return "the body doesn't name its message as Dataverse does"
+    return f"the body is not {media_type}"
 
 
 def _in_words(number: int | None, words: dict[int, str]) -> str | None:

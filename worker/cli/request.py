@@ -55,7 +55,7 @@ def request(
     which: Annotated[
         Sample | None, typer.Option("--sample", help="A Dataverse event made up for the purpose, instead of --body.")
     ] = None,
-    form: Annotated[Form, typer.Option("--format", help="Of the sample.")] = Form.JSON,
+    form: Annotated[Form | None, typer.Option("--format", help="Of the sample. [default: json]")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Send one request and wait for its answer: the body to stdout, the outcome to stderr.
@@ -77,7 +77,9 @@ def request(
     if which is not None:
         if body is not None:
             raise typer.BadParameter("a sample is a body of its own; give --body or --sample", param_hint="--sample")
-        _put_sample(arguments, which, form)
+        _put_sample(arguments, which, form or Form.JSON)
+    elif form is not None:
+        raise typer.BadParameter("it is the form of a sample; give --sample too", param_hint="--format")
     settings = settings_from(config, needs_flows=False)
     if settings.servicebus.request_sessions or session is not None:
         arguments["session_id"] = session or str(uuid.uuid4())

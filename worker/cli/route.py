@@ -12,8 +12,8 @@ from worker.cli.message import body_of, properties_of
 from worker.cli.options import AsJson, Config, settings_from
 from worker.cli.request import STATUS
 from worker.core.admission import refusal
+from worker.core.content import content_for
 from worker.core.dataverse.document import ContextBroken
-from worker.core.dataverse.forms import form_of
 from worker.core.decode import decode
 from worker.core.delivery import Delivery
 from worker.core.explanation import Explanation, explained
@@ -29,9 +29,7 @@ def route(
     *,
     config: Config = None,
     body: Annotated[str, typer.Option(metavar="TEXT|@FILE|-", help="The body itself, @ a file, or - for stdin.")] = "",
-    content_type: Annotated[
-        str | None, typer.Option(metavar="TYPE", help="The body's content type. [default: what it looks like]")
-    ] = None,
+    content_type: Annotated[str | None, typer.Option(metavar="TYPE", help="The body's content type.")] = None,
     properties: Annotated[
         list[str] | None,
         typer.Option("--property", metavar="K=V", help="An application property; may be repeated."),
@@ -45,21 +43,18 @@ def route(
     Example:
       flowbridge route --config flowbridge.toml --body @event.json --content-type application/json
 
-    Exit status: 0 the message goes to a flow, 6 it is rejected.
+    Exit status: 0 a flow would be called with it, 6 it is rejected.
     """  # noqa: D301 - click keeps the lines of a paragraph after \b
     content = body_of(body)
     given = properties_of(properties or [], options={})
     settings = settings_from(config)
-    if content_type is None and (form := form_of(content)) is not None:
-        content_type = form.content_type
-        typer.echo(f"No --content-type was given; taken for {content_type}, by its looks.", err=True)
     dry_run = _dry_run(settings, _delivery(content, content_type, given, subject))
     if as_json:
         typer.echo(redact(json.dumps(_facts(dry_run))))  # arguments may hold what orjson takes for no text
     else:
         for line in _lines(dry_run):
             typer.echo(redact(line if line.isprintable() else repr(line)[1:-1]))
-    raise typer.Exit(STATUS[Outcome.REJECTED] if isinstance(dry_run.ends, Rejected) else 0)
+    raise typer.Exit(STATUS[Outcome.REJECTED] if dry_run.rejected else 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +72,14 @@ class _Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _DryRun:
-    """`ends` is the name of a flow; `event` what `event_words.facts` tells, `no_event` why there is none."""
+    """`event` is what `event_words.facts` tells, `no_event` why there is none.
+
+    `rejected`, too, where the flow that it would go to can't be called with it.
+    """
 
     steps: Sequence[_Step]
-    ends: str | Rejected
+    flow: str | None
+    rejected: Rejected | None
     event: dict[str, Any] | None = None
     no_event: str | None = None
     named: str | None = None  # by the property flow
@@ -89,13 +88,15 @@ class _DryRun:
 def _dry_run(settings: Settings, delivery: Delivery) -> _DryRun:
     rules, request = settings.route_rules(), decode(delivery)
     if isinstance(request, Rejected):
-        return _DryRun(steps=_unseen(rules), ends=request, no_event="it can't be decoded")
+        return _DryRun(steps=_unseen(rules), flow=None, rejected=request, no_event="it can't be decoded")
     admission = settings.dataverse.admission()
     flow = flow_for(request, rules, settings.flow_specs(), admission)
     is_admitted = refusal(request.event, admission) is None
+    content = flow if isinstance(flow, Rejected) else content_for(request, flow, first_enqueued_ms=0)
     return _DryRun(
         steps=_steps(rules, request) if is_admitted else _unseen(rules),
-        ends=flow if isinstance(flow, Rejected) else flow.name,
+        flow=None if isinstance(flow, Rejected) else flow.name,
+        rejected=content if isinstance(content, Rejected) else None,
         event=None if request.event is None else event_words.facts(request.event),
         no_event=event_words.why_no_event(request) if request.event is None else None,
         named=request.flow_name,
@@ -118,13 +119,13 @@ def _unseen(rules: Sequence[RouteRule]) -> list[_Step]:
 
 def _facts(dry_run: _DryRun) -> dict[str, Any]:
     """`matched` is null of a route that wasn't looked at, or that nobody can tell."""
-    ends = dry_run.ends
+    rejected = dry_run.rejected
     return {
         "event": dry_run.event,
         "routes": [_route_facts(step) for step in dry_run.steps],
-        "flow": None if isinstance(ends, Rejected) else ends,
-        "reason": ends.reason if isinstance(ends, Rejected) else None,
-        "detail": ends.detail if isinstance(ends, Rejected) else None,
+        "flow": dry_run.flow,
+        "reason": rejected and rejected.reason,
+        "detail": rejected and rejected.detail,
     }
 
 
@@ -142,9 +143,9 @@ def _route_facts(step: _Step) -> dict[str, Any]:
 def _lines(dry_run: _DryRun) -> list[str]:
     event = [f"event: none: {dry_run.no_event}"] if dry_run.event is None else event_words.lines(dry_run.event)
     routes = [f"routes[{index}] → {step.flow}: {_told(step)}" for index, step in enumerate(dry_run.steps)]
-    if isinstance(dry_run.ends, Rejected):
-        return [*event, *routes, f"rejected: {dry_run.ends.reason}: {dry_run.ends.detail}"]
-    return [*event, *routes, f"flow: {dry_run.ends} ({_chosen_by(dry_run)})"]
+    flow = [] if dry_run.flow is None else [f"flow: {dry_run.flow} ({_chosen_by(dry_run)})"]
+    rejected = dry_run.rejected
+    return [*event, *routes, *flow, *([f"rejected: {rejected.reason}: {rejected.detail}"] if rejected else [])]
 
 
 def _told(step: _Step) -> str:

@@ -20,6 +20,7 @@ from worker.core.template_values import values_of
 
 MOST_URL_CHARACTERS: Final = 8_000  # servers and gateways stop reading a request line at 8,190 bytes
 _JSON: Final = "application/json"
+_BOM: Final = b"\xef\xbb\xbf"
 _BINARY: Final = "application/octet-stream"
 _INSTEAD: Final = "Write target['name'] for a member that may be missing, use $if, or route such requests elsewhere"
 
@@ -80,16 +81,18 @@ def _unchecked(request: Request, flow: FlowSpec, values: dict[str, Any]) -> tupl
 
 
 def _context(request: Request, flow: FlowSpec) -> RemoteExecutionContext:
-    """Also of a message that doesn't say what it is."""
     if request.event is not None:
         return request.event.context()
     try:
-        return read(request.body)
+        read(request.body)
+        why = f"it came as {request.content_type!r:.80}"
     except ContextBroken as broken:
-        raise _Unfit(
-            f'flow {flow.name} takes Dataverse events (body = "{flow.body}"), and the body is none: {broken}. '
-            'Send a RemoteExecutionContext, or route such requests to a flow with body = "message"'
-        ) from None
+        why = str(broken)
+    raise _Unfit(
+        f'flow {flow.name} takes Dataverse events (body = "{flow.body}"), and this is none: {why}. '
+        "Send a RemoteExecutionContext as application/json, application/xml or application/msbin1, "
+        'or route such requests to a flow with body = "message"'
+    )
 
 
 def _target(context: RemoteExecutionContext, request: Request, flow: FlowSpec) -> Any:
@@ -97,9 +100,10 @@ def _target(context: RemoteExecutionContext, request: Request, flow: FlowSpec) -
     if row is not None:
         return plain_attributes(row)
     why = "Dataverse took it out of a message above its size limit" if request.is_truncated else "it brings none"
+    about = f"{context.message_name:.80} of {context.primary_entity_name or 'no table':.80}"
     raise _Unfit(
-        f'flow {flow.name} takes the {TARGET} row (body = "target") of an event, but of this {context.message_name} '
-        f'of {context.primary_entity_name or "no table"} {why}. Route it to another flow, or set body = "context"'
+        f'flow {flow.name} takes the {TARGET} row (body = "target") of an event, but of this {about} {why}. '
+        'Route it to another flow, or set body = "context"'
     )
 
 
@@ -126,12 +130,13 @@ def _rendered(key: str, template: Any, values: dict[str, Any]) -> Any:
     try:
         return render(template, values)
     except TemplateFails as failed:
-        raise _Unfit(f"{key}{failed}. {_INSTEAD}") from None
+        instead = f". {_INSTEAD}" if failed.is_missing else ""
+        raise _Unfit(f"{key}{failed}{instead}") from None
 
 
 def _guessed(body: bytes) -> str:
     try:
-        orjson.loads(body)
+        orjson.loads(body.removeprefix(_BOM))
     except orjson.JSONDecodeError:
         return _BINARY
     return _JSON

@@ -54,7 +54,7 @@ class FlowSpec:
     polling_hosts: tuple[str, ...] = ()
     truncated: Literal["reject", "pass"] = "reject"
     body: Body = "message"
-    body_template: Mapping[str, Any] | None = field(default=None, hash=False)
+    body_template: Mapping[str, Any] | None = field(default=None, hash=False, repr=False)
     query: Query = field(default=(), repr=False)
     request_schema: JsonSchema | None = None
     answer_schema: JsonSchema | None = None

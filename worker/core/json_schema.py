@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
-from jsonschema_rs import ValidationError, Validator, validator_for
+from jsonschema_rs import RegexOptions, ValidationError, Validator, validator_for
 
+from worker.core.dataverse.document import document_text
 from worker.core.dataverse.json_form import not_json
 
 _BOM: Final = b"\xef\xbb\xbf"
@@ -26,10 +27,11 @@ class JsonSchema:
 
     def fault(self, body: bytes) -> str | None:
         """The first place that breaks it, as a JSON pointer, and how; never the value that stands there."""
+        text, start = document_text(body)
         try:
-            self._validator.validate(orjson.loads(body))
+            self._validator.validate(orjson.loads(text))
         except orjson.JSONDecodeError as broken:
-            return f"at the top: {not_json(body, 0, broken):.{_SHOWN}}"
+            return f"at the top: {not_json(text, start, broken):.{_SHOWN}}"
         except ValidationError as broken:
             return _told(broken)
         return None
@@ -45,7 +47,9 @@ def compile_schema(document: bytes) -> JsonSchema:
     if not isinstance(schema, dict):
         raise SchemaBroken("expected a JSON object")
     try:
-        validator = validator_for(schema, mask=_VALUE, validate_formats=True, retriever=_refuse)
+        validator = validator_for(
+            schema, mask=_VALUE, validate_formats=True, retriever=_refuse, pattern_options=RegexOptions()
+        )
     except ValidationError as broken:
         raise SchemaBroken(f"no JSON Schema {_told(broken)}") from None
     return JsonSchema(document, validator)

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import jsone
-from jsone.AST import BinOp, FunctionCall, List, Object, UnaryOp, ValueAccess
+from jsone.AST import BinOp, ContextValue, FunctionCall, List, Object, UnaryOp, ValueAccess
+from jsone.builtins import build
 from jsone.parser import Parser
 from jsone.render import tokenizer
 
 from worker.core.dataverse.json_form import exact
 
 _LONGEST_RANGE: Final = 10_000
+_FUNCTIONS: Final = frozenset(build())
 _SHOWN: Final = 300  # of an error, which may quote a value
 _OPENING: Final = re.compile(r"\$?\$\{")  # `$${` stands for `${` itself
 # What json-e says of a table before it looks at the values in it.
@@ -21,6 +23,11 @@ _OF_ITS_NAMES: Final = ("undefined properties", "only one operator", "reserved")
 
 class TemplateFails(ValueError):
     """The text begins with the place in the template, if that is known: `.lines[0].total: …`."""
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether it names what the values don't have."""
+        return any(words in str(self) for words in ("has no property", "unknown context value"))
 
 
 def render(template: Any, values: Mapping[str, Any]) -> Any:
@@ -126,6 +133,8 @@ def _parsed(source: str, *, ends_with: str | None) -> tuple[str | None, int]:
         return "the expression ends too early", 0
     if (None if after is None else after.kind) != ends_with:
         return f"expected {ends_with or 'no more'}, found {after.value if after else 'the end'}", 0
+    if isinstance(tree, ContextValue) and tree.token.value in _FUNCTIONS:
+        return f"{tree.token.value} is a function, and isn't called", 0
     return _tree_fault(tree), after.end if after else len(source)
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from worker.core.dataverse.changes import target_of
 from worker.core.dataverse.document import ContextBroken
+from worker.core.dataverse.forms import MAX_BODY_BYTES
 from worker.core.dataverse.json_form import read_json
 from worker.core.dataverse.plain import plain_attributes, plain_context
 from worker.core.decode import text_of
@@ -26,6 +27,8 @@ def values_of(request: Request, *, first_enqueued_ms: int) -> dict[str, Any]:
 
 def _content(request: Request) -> dict[str, Any]:
     if request.event is None:
+        if len(request.body) > MAX_BODY_BYTES:
+            raise ContextBroken(f"templates see bodies of at most {MAX_BODY_BYTES:,} bytes, not {len(request.body):,}")
         try:
             return {"body": _usable(read_json(request.body, 0))}
         except ContextBroken:

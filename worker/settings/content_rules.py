@@ -14,11 +14,13 @@ _AN_EXPRESSION: Final = "correct it as JSON-e has it (json-e.js.org); a text tha
 
 
 def broken_content(flow: FlowSettings, key: str) -> Iterator[Problem]:
-    given = [name for name in ("body", "body_template") if name in flow.model_fields_set and getattr(flow, name)]
+    names = ("body", "body_template")
+    given = [name for name in names if name in flow.model_fields_set and getattr(flow, name) is not None]
     if len(given) == 2:
         yield Problem(key=f"{key}.body_template", what="is given together with body", fix="keep one of them")
     if flow.method in BODILESS:
-        for name in [*given, *(["request_schema"] if flow.request_schema else [])]:
+        unsent = [name for name in given if getattr(flow, name) != "message"]
+        for name in [*unsent, *(["request_schema"] if flow.request_schema else [])]:
             yield Problem(
                 key=f"{key}.{name}",
                 what=f"a {flow.method} sends no body",

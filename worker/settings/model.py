@@ -217,9 +217,9 @@ class MatchSettings(Section):
 
     message: OptionalName = Field(default=None, examples=["Update"])
     table: OptionalName = Field(default=None, examples=["account"])
-    stage: int | None = Field(default=None, examples=[40])
-    mode: int | None = Field(default=None, examples=[1])
-    depth: int | None = Field(default=None, examples=[1])
+    stage: Annotated[int, Field(ge=10, le=40, multiple_of=10)] | None = Field(default=None, examples=[40])
+    mode: Annotated[int, Field(ge=0, le=1)] | None = Field(default=None, examples=[1])
+    depth: Count | None = Field(default=None, examples=[1])
     organization: OptionalName = Field(default=None, examples=["contoso"])
     user: OptionalId = Field(default=None, examples=["00000000-0000-0000-0000-000000000000"])
     initiating_user: OptionalId = Field(default=None, examples=["00000000-0000-0000-0000-000000000000"])

@@ -120,6 +120,7 @@ _EXPECTED = {
     "greater_than": "more than {gt:g}",
     "greater_than_equal": "at least {ge:g}",
     "less_than_equal": "at most {le:g}",
+    "multiple_of": "a multiple of {multiple_of:g}",
     "string_too_short": "a text that isn't empty",
     "string_too_long": "at most {max_length} characters",
     "string_pattern_mismatch": "a text without control characters",

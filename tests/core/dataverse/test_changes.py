@@ -90,6 +90,11 @@ def test_several_rows_at_once_bring_and_change_what_one_of_them_does() -> None:
     assert not brings(bulk, "z")
 
 
+def test_ids_and_choices_are_compared_without_letter_case_and_order() -> None:
+    before = replace(row(x=(OptionSetValue(value=1), OptionSetValue(value=2))), id=ROW.upper())
+    assert not changes(event(row(x=(OptionSetValue(value=2), OptionSetValue(value=1))), before), "x")
+
+
 @pytest.mark.parametrize("target", [EntityReference(logical_name="account", id=ROW), "text", None])
 def test_an_event_without_a_written_row_brings_nothing(target: Value) -> None:
     assert not brings(event(target), "x")

@@ -26,8 +26,8 @@ from worker.core.dataverse.forms import Form, form_of, read, write
 
 BODIES = Path(__file__).parent / "dotnet" / "bodies"
 EVENTS = sorted(path.stem for path in BODIES.glob("*.xml"))
-# JSON loses the offset of a local date, and XML rounds the smallest double.
-BLURRED = ("DateLocal", "DoubleTiny")
+# JSON loses the offset of a local date and can't tell a date from a text like one; XML rounds the smallest double.
+BLURRED = ("DateLocal", "DoubleTiny", "StringLooksLikeDate")
 
 
 def body(name: str) -> bytes:
@@ -69,7 +69,7 @@ def test_a_json_number_that_is_none_is_refused() -> None:
 @pytest.mark.parametrize("form", list(Form))
 @pytest.mark.parametrize("event", EVENTS)
 def test_what_dotnet_wrote_is_written_again_in_each_form(event: str, form: Form) -> None:
-    context = read(body(f"{event}.xml"))
+    context = sharp(read(body(f"{event}.xml")))
     assert read(write(context, form)) == context
 
 

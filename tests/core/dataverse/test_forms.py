@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.contexts import contexts
 
-from worker.core.dataverse.context import Entity, OptionSetValue, RemoteExecutionContext, Value
+from worker.core.dataverse.context import (
+    Condition,
+    Entity,
+    Filter,
+    OptionSetValue,
+    QueryExpression,
+    RemoteExecutionContext,
+    Value,
+)
 from worker.core.dataverse.document import ContextBroken
 from worker.core.dataverse.forms import MAX_BODY_BYTES, Form, form_of, read, write
 from worker.core.dataverse.sample import Sample, sample
@@ -42,7 +50,23 @@ def test_every_sample_has_its_form_and_reads_back(which: Sample, form: Form) -> 
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"hello", b"<a/>", b"\x00\x01", b"@\x01a\x01", b"@\x06string\x083", b"\xff\xfe<\x00a\x00/\x00>\x00"]
+    "body",
+    [
+        b"<!-- RemoteExecutionContext --><order/>",
+        b"<log>call of RemoteExecutionContext failed</log>",
+        b"<RemoteExecutionContextLog/>",
+        b"<!DOCTYPE a><RemoteExecutionContext/>",
+        b"<!-- never ends RemoteExecutionContext",
+        b'"RemoteExecutionContext"',
+        b'[{"t":"RemoteExecutionContext"}]',
+        b"",
+        b"hello",
+        b"<a/>",
+        b"\x00\x01",
+        b"@\x01a\x01",
+        b"@\x06string\x083",
+        b"\xff\xfe<\x00a\x00/\x00>\x00",
+    ],
 )
 def test_other_bodies_have_no_form(body: bytes) -> None:
     assert form_of(body) is None
@@ -62,6 +86,52 @@ def test_a_legacy_wrapper_around_xml_is_peeled_off() -> None:
 def test_xml_in_utf_16_is_read_as_well() -> None:
     event = sample(Sample.CUSTOM_API, at=AT, new_id=uuid4)
     assert read(write(event, Form.XML).decode().encode("utf-16")) == event
+
+
+def test_numbers_and_names_of_enumerations_that_nobody_knows_are_kept() -> None:
+    row = Entity(logical_name="account", entity_state=7)
+    query = QueryExpression(criteria=Filter(operator="Newer", conditions=(Condition(operator=200),)))
+    context = RemoteExecutionContext(message_name="Update", input_parameters={"Target": row, "Query": query})
+    for form in FORMS:
+        assert read(write(context, form)) == context
+
+
+def test_a_table_of_strings_is_no_way_to_blow_a_small_body_up() -> None:
+    root, table = b"RemoteExecutionContext", [b"RemoteExecutionContext", b"x" * 20_000]
+    strings = b"".join(length(each) + each for each in table)
+    pair = b"\x40\x1bKeyValuePairOfstringanyType\x40\x03key\x99\x01a\x40\x05value\xab\x03\x01"
+    body = length(strings) + strings + b"\x42\x01\x40\x0fInputParameters" + pair * 500 + b"\x01\x01"
+    assert form_of(body) is Form.MSBIN1
+    with pytest.raises(ContextBroken, match="expected fewer references to long strings"):
+        read(body)
+    assert root in body
+
+
+def length(text: bytes) -> bytes:
+    """As MC-NBFX writes it: seven bits a byte."""
+    parts, left = [], len(text)
+    while left >= 0x80:
+        parts.append(left & 0x7F | 0x80)
+        left >>= 7
+    return bytes([*parts, left])
+
+
+@pytest.mark.parametrize("form", [Form.JSON, Form.XML])
+def test_what_is_wrong_is_told_in_few_words_whatever_senders_call_it(form: Form) -> None:
+    name = "k" * 100_000
+    bodies = {
+        Form.JSON: f'{{"MessageName": "x", "Stage": 1, "{name}": {"[" * 80}{"]" * 80}}}',
+        Form.XML: f"<RemoteExecutionContext><{name}><Depth/></{name}><Depth>x</Depth></RemoteExecutionContext>",
+    }
+    with pytest.raises(ContextBroken) as broken:
+        read(bodies[form].encode())
+    assert len(str(broken.value)) < 400
+
+
+def test_a_text_that_looks_like_a_date_is_one_in_json_alone() -> None:
+    context = RemoteExecutionContext(message_name="x", shared_variables={"a": "/Date(0)/"})
+    assert read(write(context, Form.XML)) == read(write(context, Form.MSBIN1)) == context
+    assert isinstance(read(write(context, Form.JSON)).shared_variables["a"], datetime)
 
 
 def test_a_body_that_would_hold_up_the_worker_is_not_read() -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from worker.core.dataverse.document import ContextBroken
 from worker.core.dataverse.element import MAX_DEPTH, MAX_ELEMENTS, Element
 from worker.core.dataverse.folding import NAMESPACES
-from worker.core.dataverse.xml_reader import read_xml
+from worker.core.dataverse.xml_reader import read_xml, root_of_xml
 from worker.core.dataverse.xml_writer import write_xml
 
 XSI = 'xmlns:i="http://www.w3.org/2001/XMLSchema-instance"'
@@ -83,6 +83,25 @@ def test_depth_and_number_of_elements_are_bounded() -> None:
     deepest = read_xml(b"<a>" * MAX_DEPTH + b"</a>" * MAX_DEPTH, 0)
     assert deepest.name == "a"
     assert "more than 100,000 elements" in refused("<a>" + "<b/>" * MAX_ELEMENTS + "</a>")
+
+
+@pytest.mark.parametrize(
+    ("text", "root"),
+    [
+        ("<a/>", "a"),
+        ("<x:a>", "a"),
+        ('\n<?xml version="1.0"?> <!-- <b> --> <a b="c">', "a"),
+        (f"<!--{' ' * 10_000}--><a>", "a"),
+        ("<!DOCTYPE a><a/>", None),
+        ("<!-- a", None),
+        ("<a", None),
+        ("text", None),
+        ("", None),
+    ],
+)
+def test_the_root_is_known_before_anything_is_read(text: str, root: str | None) -> None:
+    assert root_of_xml(text.encode()) == root
+    assert root_of_xml(text.encode("utf-16")) in (root, None)
 
 
 NAMES = st.sampled_from(["key", "Value", "a.b-c_1"])

@@ -27,6 +27,8 @@ _XMLNS, _PREFIX_XMLNS, _XMLNS_REFERENCE, _PREFIX_XMLNS_REFERENCE = range(0x08, 0
 _PREFIXED = frozenset({0x05, 0x07, 0x41, 0x43})
 _REFERRING = frozenset({0x06, 0x07, *range(0x0C, 0x26), 0x42, 0x43, *range(0x44, 0x5E)})
 _CHARS8_WITH_END = 0x99
+_MAX_STRINGS = 10_000
+_CHARACTERS_A_BYTE = 8  # that references may stand for; .NET's own documents need two
 _WHITE_SPACE = " \t\r\n"
 
 
@@ -36,7 +38,7 @@ def read_binary(body: bytes) -> Element:
     The length of a string table can look like a record, so a body is a plain document before it is anything else.
     """
     try:
-        return _document(body, 0, {})
+        return _document(body, 0, Strings())
     except ContextBroken:
         table = _string_table(body)
         if table is None:
@@ -47,14 +49,31 @@ def read_binary(body: bytes) -> Element:
     return _document(body, at, strings)
 
 
+def root_of_binary(body: bytes) -> str | None:
+    """The name of its root, without reading on; None where there is none."""
+    plain = _root_at(body, 0, Strings())
+    table = _string_table(body) if plain is None else None
+    return plain if table is None else _root_at(body, table[1], table[0])
+
+
+def _root_at(body: bytes, at: int, strings: Strings) -> str | None:
+    try:
+        while body[at] not in _ELEMENTS:
+            at = _skip_outside(body, at, strings, wanted="a record of an element")
+        return _name(body, at, strings)[0]
+    except (ContextBroken, IndexError, StructError):
+        return None
+
+
 def _string_table(body: bytes) -> tuple[Strings, int] | None:
     """The strings by their odd ids, and the offset of the document; None where the body doesn't begin with them."""
-    strings: dict[int, str] = {}
+    texts: dict[int, str] = {}
     try:
         size, at = read_int31(body, 0)
         end = at + size
-        while at < end:
-            strings[2 * len(strings) + 1], at = read_string(body, at)
+        while at < end and len(texts) < _MAX_STRINGS:
+            texts[2 * len(texts) + 1], at = read_string(body, at)
+        strings = Strings(texts, left=_CHARACTERS_A_BYTE * len(body))
         return (strings, end) if at == end and body[end] in _ELEMENTS else None
     except (ContextBroken, IndexError):
         return None
@@ -67,7 +86,7 @@ def _begins_plain_document(record: int) -> bool:
 def _needs_strings(body: bytes, at: int) -> bool:
     """Nobody writes a table for nothing, but what is left of a plain document that was cut can look like one."""
     try:
-        _document(body, at, {})
+        _document(body, at, Strings())
     except ContextBroken:
         return True
     return False
@@ -183,7 +202,9 @@ def _tree(body: bytes, at: int, strings: Strings) -> tuple[Element, int]:
         elif all(map(_is_white_space, texts)):
             element.children = children
         else:
-            raise ContextBroken(f"expected text or elements in {element.name!r}, which ends at byte {at}, found both")
+            raise ContextBroken(
+                f"expected text or elements in {element.name!r:.60}, which ends at byte {at}, found both"
+            )
         if not parents:
             return element, at
         element, children, texts = parents.pop()

@@ -5,6 +5,7 @@ number that the body cuts short raises struct.error or IndexError, which the doc
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from functools import partial
@@ -14,7 +15,15 @@ from typing import TypeAlias
 from worker.core.dataverse.document import ContextBroken
 from worker.core.dataverse.element import Text, lexical
 
-Strings: TypeAlias = Mapping[int, str]  # by the ids under which the document refers to them
+
+@dataclass(slots=True)
+class Strings:
+    """A dictionary's strings by their ids. A reference takes two bytes, whatever it stands for: `left` bounds that."""
+
+    texts: Mapping[int, str] = field(default_factory=dict)
+    left: int = 0  # characters that may still be referred to
+
+
 Read: TypeAlias = Callable[[bytes, int, Strings], tuple[Text, int]]
 
 _TICKS_PER_S = 10_000_000
@@ -56,11 +65,14 @@ def skip_string(body: bytes, at: int) -> int:
 def read_reference(body: bytes, at: int, strings: Strings) -> tuple[str, int]:
     """The string of the dictionary that a record refers to."""
     key, end = read_int31(body, at)
-    text = strings.get(key)
+    text = strings.texts.get(key)
     if text is None:
         raise ContextBroken(
             f"expected a string at byte {at}, found number {key} of a string dictionary that isn't in the body"
         )
+    strings.left -= len(text)
+    if strings.left < 0:
+        raise ContextBroken(f"expected fewer references to long strings, found too many at byte {at}")
     return text, end
 
 

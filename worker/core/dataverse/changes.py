@@ -7,11 +7,14 @@ from worker.core.dataverse.context import (
     Entity,
     EntityCollection,
     EntityReference,
+    OptionSetValue,
     RemoteExecutionContext,
     Value,
 )
 
 TARGET: Final = "Target"
+_ANY_ROW: Final = ""  # of an image that names none
+_NO_IMAGE: Final = object()
 _TARGETS: Final = "Targets"  # of CreateMultiple and UpdateMultiple
 
 
@@ -30,8 +33,10 @@ def changes(context: RemoteExecutionContext, column: str) -> bool:
 
     An image leaves out what is null. Without an image of the row nobody knows, and it counts as changed.
     """
+    before = _before(context, column)
     return any(
-        column in row.attributes and _differs(row.attributes[column], _image_of(context, row), column)
+        column in row.attributes
+        and _differs(row.attributes[column], before.get(_key(row), before.get(_ANY_ROW, _NO_IMAGE)))
         for row in _rows_written(context)
     )
 
@@ -44,20 +49,30 @@ def _rows_written(context: RemoteExecutionContext) -> Iterator[Entity]:
         yield from targets.entities
 
 
-def _image_of(context: RemoteExecutionContext, row: Entity) -> dict[str, Value] | None:
-    """What all pre-images of the row say together: each may hold other columns."""
-    images = [image for image in context.pre_entity_images.values() if image.id in (None, row.id) or row.id is None]
-    return {name: value for image in images for name, value in image.attributes.items()} if images else None
+def _before(context: RemoteExecutionContext, column: str) -> dict[str, object]:
+    """What was in the column, by row; pre-images of one row may each hold other columns."""
+    before: dict[str, object] = {}
+    for image in context.pre_entity_images.values():
+        if column in image.attributes or _key(image) not in before:
+            before[_key(image)] = _compared(image.attributes.get(column))
+    return before
 
 
-def _differs(value: Value, image: dict[str, Value] | None, column: str) -> bool:
-    return image is None or _compared(value) != _compared(image.get(column))
+def _key(row: Entity) -> str:
+    return _ANY_ROW if row.id is None else row.id.lower()
+
+
+def _differs(value: Value, before: object) -> bool:
+    return before is _NO_IMAGE or _compared(value) != before
 
 
 def _compared(value: Value) -> object:
-    """A reference is the row that it names, with or without the row's title."""
-    if isinstance(value, EntityReference):
-        return (value.logical_name, (value.id or "").lower(), tuple(value.keys.items()))
-    if isinstance(value, tuple):
-        return tuple(_compared(item) for item in value)
-    return value
+    """A reference is the row that it names, with or without the row's title; choices have no order."""
+    match value:
+        case EntityReference():
+            return (value.logical_name, (value.id or "").lower(), tuple(value.keys.items()))
+        case tuple():
+            compared = [_compared(item) for item in value]
+            return sorted(compared, key=repr) if all(isinstance(item, OptionSetValue) for item in value) else compared
+        case _:
+            return value

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TypeAlias
 
 Number: TypeAlias = int | Decimal
+Choice: TypeAlias = int | str  # of an enumeration: its number, or a name that isn't known here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,7 @@ class Relationship:
     """`primary_entity_role` is 0 (referencing) or 1 (referenced) where a table is related to itself."""
 
     schema_name: str | None = None
-    primary_entity_role: int | None = None
+    primary_entity_role: Choice | None = None
     others: Mapping[str, "Value"] = field(default_factory=dict)
 
 
@@ -57,7 +58,7 @@ class Entity:
     formatted_values: Mapping[str, str] = field(default_factory=dict)
     keys: Mapping[str, "Value"] = field(default_factory=dict)
     related: tuple[tuple[Relationship, "EntityCollection"], ...] = ()
-    entity_state: int | None = None
+    entity_state: Choice | None = None
     row_version: str | None = None
     others: Mapping[str, "Value"] = field(default_factory=dict)
 
@@ -100,7 +101,7 @@ class Condition:
 
     entity_name: str | None = None
     attribute_name: str | None = None
-    operator: int | None = None
+    operator: Choice | None = None
     values: tuple["Value", ...] = ()
     compare_columns: bool | None = None
     others: Mapping[str, "Value"] = field(default_factory=dict)
@@ -110,7 +111,7 @@ class Condition:
 class Filter:
     """`operator`: 0 all of them, 1 any of them."""
 
-    operator: int | None = None
+    operator: Choice | None = None
     conditions: tuple[Condition, ...] = ()
     filters: tuple["Filter", ...] = ()
     is_quick_find: bool | None = None
@@ -124,7 +125,7 @@ class Order:
     attribute_name: str | None = None
     entity_name: str | None = None
     alias: str | None = None
-    order_type: int | None = None
+    order_type: Choice | None = None
     others: Mapping[str, "Value"] = field(default_factory=dict)
 
 
@@ -142,7 +143,7 @@ class LinkEntity:
     """`join_operator` is the number of a JoinOperator: 0 inner, 1 left outer, …"""
 
     entity_alias: str | None = None
-    join_operator: int | None = None
+    join_operator: Choice | None = None
     link_from_entity_name: str | None = None
     link_from_attribute_name: str | None = None
     link_to_entity_name: str | None = None

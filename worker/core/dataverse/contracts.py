@@ -26,6 +26,7 @@ from worker.core.dataverse.context import (
 )
 from worker.core.dataverse.enumerations import CONDITION_OPERATORS, ENTITY_ROLES, ENTITY_STATES, JOINS, LOGICAL, ORDERS
 
+ROOT: Final = "RemoteExecutionContext"
 CONTRACTS_NAMESPACE: Final = "http://schemas.microsoft.com/xrm/2011/Contracts"
 
 
@@ -112,7 +113,7 @@ def _contract(name: str, model: type, **members: tuple[str, Kind]) -> Contract:
 
 _ALL = (
     _contract(
-        "RemoteExecutionContext",
+        ROOT,
         RemoteExecutionContext,
         BusinessUnitId=("business_unit_id", _ID),
         CorrelationId=("correlation_id", _ID),

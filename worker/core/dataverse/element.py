@@ -55,5 +55,5 @@ def lexical(text: Text) -> str:
 
 def _lexical_float(number: float) -> str:
     named = {"inf": "INF", "-inf": "-INF", "nan": "NaN"}
-    text = repr(number)
+    text = repr(number).removesuffix(".0")
     return named.get(text, text)

@@ -12,6 +12,24 @@ CLAIMS = "http://schemas.microsoft.com/xrm/2011/Claims/"
 _STRIPPED_FOR_SIZE = "messagemaxsizeexceeded"
 # A context that Dataverse stripped for size has lost its parameters and images, never these.
 _NAMES_OF_A_CONTEXT = frozenset(("PrimaryEntityName", "Stage", "OperationId", "OrganizationId", "InputParameters"))
+# What `facts_of` looks at.
+FACT_MEMBERS = frozenset(
+    (
+        "Depth",
+        "InitiatingUserId",
+        "MessageName",
+        "Mode",
+        "OperationId",
+        "OrganizationId",
+        "OrganizationName",
+        "OwningExtension",
+        "PrimaryEntityId",
+        "PrimaryEntityName",
+        "Stage",
+        "UserId",
+    )
+)
+_NO_TABLE = "none"
 _NO_ID = "00000000-0000-0000-0000-000000000000"
 
 
@@ -46,11 +64,13 @@ def claims_of(properties: Mapping[str, PropertyValue]) -> EventFacts | None:
 
     def text(name: str) -> str | None:
         value = claims.get(name)
-        return None if value is None or value == "" else str(value)
+        told = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+        return None if value is None or told == "" else told
 
+    table = text("EntityLogicalName")
     return EventFacts(
         message=text("RequestName"),
-        table=text("EntityLogicalName"),
+        table=None if table == _NO_TABLE else table,
         organization=text("Organization"),
         user=text("User"),
         initiating_user=text("InitiatingUser"),
@@ -63,7 +83,7 @@ def claimed_with(context: RemoteExecutionContext) -> dict[str, str]:
         "Organization": context.organization_name,
         "User": context.user_id,
         "InitiatingUser": context.initiating_user_id,
-        "EntityLogicalName": context.primary_entity_name or "none",
+        "EntityLogicalName": context.primary_entity_name or _NO_TABLE,
         "RequestName": context.message_name,
         "InitiatingUserAgent": context.initiating_user_agent,
     }
@@ -85,7 +105,7 @@ def facts_of(members: object) -> EventFacts:
     step = members.get("OwningExtension")
     return EventFacts(
         message=_text(members, "MessageName"),
-        table=None if table == "none" else table,
+        table=None if table == _NO_TABLE else table,
         stage=_integer(members, "Stage"),
         mode=_integer(members, "Mode"),
         depth=_integer(members, "Depth"),

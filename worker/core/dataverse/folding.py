@@ -11,6 +11,7 @@ from worker.core.dataverse.contracts import (
     ANYTHING,
     CONTRACTS,
     CONTRACTS_NAMESPACE,
+    ROOT,
     Anything,
     Contract,
     Enumeration,
@@ -22,7 +23,6 @@ from worker.core.dataverse.contracts import (
 )
 from worker.core.dataverse.document import ContextBroken
 from worker.core.dataverse.element import Element
-from worker.core.dataverse.unfolding import ROOT
 
 NAMESPACES: Final[Mapping[str, str]] = {
     "": CONTRACTS_NAMESPACE,
@@ -82,7 +82,8 @@ def _of_kind(tag: str, kind: Kind, value: Any) -> Element:
         case Scalar(xsd):
             return Element(tag, text=UUID(value) if xsd == "guid" and _GUID.fullmatch(value) else value)
         case Enumeration(names):
-            return Element(tag, text=names[value] if 0 <= value < len(names) else value)
+            is_known = isinstance(value, int) and 0 <= value < len(names)
+            return Element(tag, text=names[value] if is_known else value)
         case Row(contract):
             return Element(tag, children=_members(CONTRACTS[contract], value))
         case Many(item, of):

@@ -134,7 +134,8 @@ def _rest(value: Contracted) -> dict[str, Plain]:
         member = getattr(value, field)
         if member is None or member in ((), {}):
             continue
-        plain[name] = names[member] if names and 0 <= member < len(names) else _member(member)
+        is_named = isinstance(member, int) and 0 <= member < len(names)
+        plain[name] = names[member] if is_named else _member(member)
     return plain
 
 

@@ -13,6 +13,7 @@ from worker.core.dataverse.context import RemoteExecutionContext, Uninterpreted,
 from worker.core.dataverse.contracts import (
     ANYTHING,
     CONTRACTS,
+    ROOT,
     STRING,
     Anything,
     Contract,
@@ -24,17 +25,20 @@ from worker.core.dataverse.contracts import (
     Scalar,
 )
 from worker.core.dataverse.dates import read_date, read_instant
-from worker.core.dataverse.document import ContextBroken
+from worker.core.dataverse.place import Place, broken_at
 
 Members: TypeAlias = Mapping[str, Any]  # an object, on its way to a type
 
-MAX_VALUES: Final = 100_000  # of one context: some ten times what fits into the largest that Dataverse sends
+MAX_VALUES: Final = 50_000  # of one context: some ten times what fits into the largest that Dataverse sends
 MAX_DEPTH: Final = 64  # Dataverse nests values a handful deep and stops its own loops at depth 8
 
 
-def read_context(members: Members) -> RemoteExecutionContext:
-    """Raises ContextBroken."""
-    context: RemoteExecutionContext = _Reading().row(CONTRACTS["RemoteExecutionContext"], members, "", MAX_DEPTH)
+def read_context(members: Members, *, dates_are_texts: bool) -> RemoteExecutionContext:
+    """`dates_are_texts`: as JSON has them, which doesn't tell a date from a text that looks like one.
+
+    Raises ContextBroken.
+    """
+    context: RemoteExecutionContext = _Reading(dates_are_texts).row(CONTRACTS[ROOT], members, None, MAX_DEPTH)
     return context
 
 
@@ -42,31 +46,31 @@ def read_context(members: Members) -> RemoteExecutionContext:
 class _Reading:
     """`values_left` bounds what a small body can be blown up to."""
 
+    dates_are_texts: bool
     values_left: int = MAX_VALUES
 
-    def row(self, contract: Contract, found: Any, where: str, depth: int) -> Any:
+    def row(self, contract: Contract, found: Any, where: Place, depth: int) -> Any:
         if not isinstance(found, dict):
-            raise ContextBroken(f"{where or 'the document'}: expected an object, found {kind_of(found)}")
-        prefix = f"{where}." if where else ""
+            raise broken_at(where, f"expected an object, found {kind_of(found)}")
         if depth <= 0:
-            raise ContextBroken(f"{where}: more than {MAX_DEPTH} objects inside each other")
+            raise broken_at(where, f"more than {MAX_DEPTH} objects inside each other")
         fields: dict[str, Any] = {}
         others = {}
         for name, value in found.items():
             member = contract.members.get(name)
             if member is not None:
-                read = self.of_kind(member.kind, value, f"{prefix}{name}", depth - 1)
+                read = self.of_kind(member.kind, value, (where, name), depth - 1)
                 if read is not None:
                     fields[member.field] = read
             elif name != "__type":
-                others[name] = self.value(value, f"{prefix}{name}", depth - 1)
+                others[name] = self.value(value, (where, name), depth - 1)
         if contract.model is RemoteExecutionContext and "message_name" not in fields:
-            raise ContextBroken(f"{prefix}MessageName: expected the name of a message, found none")
+            raise broken_at((where, "MessageName"), "expected the name of a message, found none")
         if others:
             fields["others"] = others
         return contract.model(**fields)
 
-    def of_kind(self, kind: Kind, found: Any, where: str, depth: int) -> Any:
+    def of_kind(self, kind: Kind, found: Any, where: Place, depth: int) -> Any:
         """None where there is none."""
         if found is None:
             return None
@@ -76,47 +80,48 @@ class _Reading:
             case Scalar():
                 return _scalar(kind, found, where)
             case Enumeration():
-                return _expect(int, found, where)
+                return found if type(found) is str else _expect(int, found, where)
             case Row(contract):
                 return self.row(CONTRACTS[contract], found, where, depth)
             case Many(of=of):
                 rows = _expect(list, found, where)
-                return tuple(self.item(of, row, f"{where}[{index}]", depth) for index, row in enumerate(rows))
+                return tuple(self.item(of, row, (where, index), depth) for index, row in enumerate(rows))
             case Pairs():
                 pairs = self.pairs(kind, found, where, depth)
                 return dict(pairs) if isinstance(kind.key, Scalar) else tuple(pairs)
             case _:
                 assert_never(kind)
 
-    def item(self, kind: Kind, found: Any, where: str, depth: int) -> Any:
+    def item(self, kind: Kind, found: Any, where: Place, depth: int) -> Any:
         """No row in a list is null."""
         if found is None and isinstance(kind, Row):
-            raise ContextBroken(f"{where}: expected an object, found null")
+            raise broken_at(where, "expected an object, found null")
         return self.of_kind(kind, found, where, depth)
 
-    def pairs(self, kind: Pairs, found: Any, where: str, depth: int) -> list[tuple[Any, Any]]:
+    def pairs(self, kind: Pairs, found: Any, where: Place, depth: int) -> list[tuple[Any, Any]]:
         pairs = []
         for index, item in enumerate(_expect(list, found, where)):
             if not isinstance(item, dict) or "key" not in item:
-                raise ContextBroken(f"{where}[{index}]: expected an object with a key and a value")
+                raise broken_at((where, index), "expected an object with a key and a value")
             key, value = item["key"], item.get("value")
             if kind.key is not STRING:
-                key = self.item(kind.key, key, f"{where}[{index}].key", depth)
+                key = self.item(kind.key, key, ((where, index), "key"), depth)
             elif type(key) is not str:
-                raise ContextBroken(f"{where}[{index}].key: expected a string, found {kind_of(key)}")
+                raise broken_at(((where, index), "key"), f"expected a string, found {kind_of(key)}")
             if kind.value is ANYTHING:
-                pairs.append((key, self.value(value, f"{where}.{key}", depth)))
+                pairs.append((key, self.value(value, (where, key), depth)))
             elif value is not None:
-                pairs.append((key, self.of_kind(kind.value, value, f"{where}.{key}", depth)))
+                read = self.of_kind(kind.value, value, (where, key), depth)
+                pairs.append((key, "" if read is None else read))
         return pairs
 
-    def value(self, found: Any, where: str, depth: int) -> Value:
+    def value(self, found: Any, where: Place, depth: int) -> Value:
         self.values_left -= 1
         if self.values_left < 0:
-            raise ContextBroken(f"{where}: more than {MAX_VALUES:,} values in one context")
+            raise broken_at(where, f"more than {MAX_VALUES:,} values in one context")
         match found:
             case str():
-                instant = read_date(found) if found.startswith("/Date(") else None
+                instant = read_date(found) if self.dates_are_texts and found.startswith("/Date(") else None
                 return found if instant is None else instant
             case None | bool() | int() | Decimal() | datetime():
                 return found
@@ -124,22 +129,22 @@ class _Reading:
                 return self.object(found, where, depth)
             case list():
                 if depth <= 0:
-                    raise ContextBroken(f"{where}: more than {MAX_DEPTH} lists and objects inside each other")
-                return tuple(self.value(item, f"{where}[{index}]", depth - 1) for index, item in enumerate(found))
+                    raise broken_at(where, f"more than {MAX_DEPTH} lists and objects inside each other")
+                return tuple(self.value(item, (where, index), depth - 1) for index, item in enumerate(found))
             case _:
-                raise ContextBroken(f"{where}: expected a JSON value, found {kind_of(found)}")
+                raise broken_at(where, f"expected a JSON value, found {kind_of(found)}")
 
-    def object(self, members: Members, where: str, depth: int) -> Value:
+    def object(self, members: Members, where: Place, depth: int) -> Value:
         name = str(members.get("__type", "")).partition(":")[0] or _untagged(members)
         contract = CONTRACTS.get(name)
         if contract is not None:
             known: Value = self.row(contract, members, where, depth)
             return known
         if depth <= 0:
-            raise ContextBroken(f"{where}: more than {MAX_DEPTH} lists and objects inside each other")
+            raise broken_at(where, f"more than {MAX_DEPTH} lists and objects inside each other")
         untyped = ((key, value) for key, value in members.items() if key != "__type")
         return Uninterpreted(
-            type=name or None, members={key: self.value(value, f"{where}.{key}", depth - 1) for key, value in untyped}
+            type=name or None, members={key: self.value(value, (where, key), depth - 1) for key, value in untyped}
         )
 
 
@@ -152,7 +157,7 @@ def _untagged(members: Members) -> str:
     return "EntityReference" if {"Id", "LogicalName", "KeyAttributes"} <= members.keys() else ""
 
 
-def _scalar(kind: Scalar, found: Any, where: str) -> Any:
+def _scalar(kind: Scalar, found: Any, where: Place) -> Any:
     if kind.xsd in _TEXTS:
         text = _expect(str, found, where)
         return None if text in ("", kind.absent) else text
@@ -164,7 +169,7 @@ def _scalar(kind: Scalar, found: Any, where: str) -> Any:
         case "decimal":
             if type(found) is int or isinstance(found, Decimal):
                 return found
-            raise ContextBroken(f"{where}: expected a number, found {kind_of(found)}")
+            raise broken_at(where, f"expected a number, found {kind_of(found)}")
         case _:
             return _instant(found, where)
 
@@ -172,21 +177,21 @@ def _scalar(kind: Scalar, found: Any, where: str) -> Any:
 _TEXTS: Final = frozenset(("string", "guid"))
 
 
-def _instant(found: Any, where: str) -> datetime | None:
+def _instant(found: Any, where: Place) -> datetime | None:
     if isinstance(found, datetime):
         return found
     text = _expect(str, found, where)
     if not text:
         return None
     if (instant := read_instant(text)) is None:
-        raise ContextBroken(f"{where}: expected /Date(…)/ or an ISO-8601 date, found {text!r:.60}")
+        raise broken_at(where, f"expected /Date(…)/ or an ISO-8601 date, found {text!r:.60}")
     return instant
 
 
-def _expect(kind: type, found: Any, where: str) -> Any:
+def _expect(kind: type, found: Any, where: Place) -> Any:
     """A bool is no int here."""
     if type(found) is not kind:
-        raise ContextBroken(f"{where}: expected {_NAMES[kind]}, found {kind_of(found)}")
+        raise broken_at(where, f"expected {_NAMES[kind]}, found {kind_of(found)}")
     return found
 
 

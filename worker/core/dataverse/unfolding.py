@@ -2,7 +2,7 @@
 
 import binascii
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, assert_never
@@ -15,6 +15,7 @@ from worker.core.dataverse.contracts import (
     DECIMAL,
     GUID,
     INT,
+    ROOT,
     STRING,
     Anything,
     Contract,
@@ -26,10 +27,9 @@ from worker.core.dataverse.contracts import (
     Scalar,
 )
 from worker.core.dataverse.dates import read_instant, whole_ms
-from worker.core.dataverse.document import ContextBroken
 from worker.core.dataverse.element import Element, Text, lexical
+from worker.core.dataverse.place import Place, broken_at
 
-ROOT: Final = "RemoteExecutionContext"
 _BYTES = Scalar("base64Binary")
 _DOUBLE = Scalar("double")
 _TYPES: Final[Mapping[str, Kind]] = {
@@ -44,23 +44,30 @@ _TYPES: Final[Mapping[str, Kind]] = {
     "base64Binary": _BYTES,
     **dict.fromkeys(("anyURI", "duration", "char", "QName"), STRING),
     "anyType": ANYTHING,
+    "ParameterCollection": Many("KeyValuePairOfstringanyType", ANYTHING),
     "OptionSetValueCollection": Many("OptionSetValue", Row("OptionSetValue")),
     "EntityReferenceCollection": Many("EntityReference", Row("EntityReference")),
     **{name: Row(name) for name in CONTRACTS},
 }
 _ARRAY = "ArrayOf"
 _PAIR = re.compile("KeyValue(?:Pair)?Of")
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[Ee][+-]?[0-9]{1,4})?")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
 
 
 def unfolded(root: Element) -> dict[str, Any]:
-    """Raises ContextBroken."""
-    if root.name != ROOT:
-        raise ContextBroken(f"expected the element {ROOT}, found {root.name!r:.60}")
-    return _row(CONTRACTS[ROOT], root, "")
+    """Of the context whose root it is. Raises ContextBroken."""
+    return _row(CONTRACTS[ROOT], root, None)
 
 
-def _of_kind(kind: Kind, element: Element, where: str) -> Any:
+def outline_of(root: Element, wanted: Container[str]) -> dict[str, Any]:
+    """The `wanted` members alone: nothing that is wrong elsewhere matters to them. Raises ContextBroken."""
+    members = CONTRACTS[ROOT].members
+    found = (child for child in root.children if child.name in wanted)
+    return {child.name: _of_kind(members[child.name].kind, child, (None, child.name)) for child in found}
+
+
+def _of_kind(kind: Kind, element: Element, where: Place) -> Any:
     if element.is_nil:
         return None
     tag = element.type
@@ -78,11 +85,11 @@ def _of_kind(kind: Kind, element: Element, where: str) -> Any:
             row = _row(CONTRACTS[contract], element, where)
             return row if tag is None else {"__type": tag, **row}
         case Many(of=Anything()):
-            return [_listed(child, f"{where}[{index}]") for index, child in enumerate(element.children)]
+            return [_listed(child, (where, index)) for index, child in enumerate(element.children)]
         case Many(of=of):
-            return [_of_kind(of, child, f"{where}[{index}]") for index, child in enumerate(element.children)]
+            return [_of_kind(of, child, (where, index)) for index, child in enumerate(element.children)]
         case Pairs():
-            return [_pair(kind, child, f"{where}[{index}]") for index, child in enumerate(element.children)]
+            return [_pair(kind, child, (where, index)) for index, child in enumerate(element.children)]
         case _:
             assert_never(kind)
 
@@ -94,25 +101,24 @@ def _kind_of_type(name: str) -> Kind:
     return ANYTHING if item == name else Many(item, _kind_of_type(item))
 
 
-def _row(contract: Contract, element: Element, where: str) -> dict[str, Any]:
-    prefix = f"{where}." if where else ""
+def _row(contract: Contract, element: Element, where: Place) -> dict[str, Any]:
     row = {}
     for child in element.children:
         member = contract.members.get(child.name)
-        row[child.name] = _of_kind(ANYTHING if member is None else member.kind, child, f"{prefix}{child.name}")
+        row[child.name] = _of_kind(ANYTHING if member is None else member.kind, child, (where, child.name))
     return row
 
 
-def _pair(kind: Pairs, element: Element, where: str) -> dict[str, Any]:
+def _pair(kind: Pairs, element: Element, where: Place) -> dict[str, Any]:
     kinds = {"key": kind.key, "value": kind.value}
     return {
-        child.name: _of_kind(kinds[child.name], child, f"{where}.{child.name}")
+        child.name: _of_kind(kinds[child.name], child, (where, child.name))
         for child in element.children
         if child.name in kinds
     }
 
 
-def _anything(element: Element, where: str, tag: str | None) -> Any:
+def _anything(element: Element, where: Place, tag: str | None) -> Any:
     """A value without a type is text, or an object; several elements of one name are a list."""
     if not element.children:
         if element.text is None and element.type is not None:
@@ -120,30 +126,30 @@ def _anything(element: Element, where: str, tag: str | None) -> Any:
         return "" if element.text is None else lexical(element.text)
     names = {child.name for child in element.children}
     if len(names) == 1 and (len(element.children) > 1 or _PAIR.match(element.children[0].name)):
-        return [_listed(child, f"{where}[{index}]") for index, child in enumerate(element.children)]
-    members = {child.name: _of_kind(ANYTHING, child, f"{where}.{child.name}") for child in element.children}
+        return [_listed(child, (where, index)) for index, child in enumerate(element.children)]
+    members = {child.name: _of_kind(ANYTHING, child, (where, child.name)) for child in element.children}
     return members if tag is None else {"__type": tag, **members}
 
 
-def _listed(element: Element, where: str) -> Any:
+def _listed(element: Element, where: Place) -> Any:
     """A pair says its type by its element's name; those of a dictionary have capital members, in XML only."""
     if (pair := _PAIR.match(element.name)) is None:
         return _of_kind(ANYTHING, element, where)
-    members = {child.name.lower(): _of_kind(ANYTHING, child, f"{where}.{child.name}") for child in element.children}
+    members = {child.name.lower(): _of_kind(ANYTHING, child, (where, child.name)) for child in element.children}
     return {"__type": f"KeyValuePairOf{element.name[pair.end() :]}", **members}
 
 
-def _number_of(names: tuple[str, ...], element: Element, where: str) -> int:
-    text = _text(element, where)
-    try:
+def _number_of(names: tuple[str, ...], element: Element, where: Place) -> int | str:
+    """A name that isn't known is kept, as its number would be."""
+    text: str = _scalar("string", element, where)
+    if text in names:
         return names.index(text)
-    except ValueError:
-        raise ContextBroken(f"{where}: expected one of {', '.join(names[:3])} …, found {text!r:.60}") from None
+    return int(text) if _INTEGER.fullmatch(text) else text
 
 
-def _scalar(xsd: str, element: Element, where: str) -> Any:
+def _scalar(xsd: str, element: Element, where: Place) -> Any:
     if element.children:
-        raise ContextBroken(f"{where}: expected {_EXPECTED.get(xsd, 'a text')}, found elements")
+        raise broken_at(where, f"expected {_EXPECTED.get(xsd, 'a text')}, found elements")
     text = "" if element.text is None else element.text
     read = _READ.get(xsd)
     if read is None:
@@ -151,12 +157,7 @@ def _scalar(xsd: str, element: Element, where: str) -> Any:
     try:
         return read(text)
     except (ValueError, InvalidOperation):
-        raise ContextBroken(f"{where}: expected {_EXPECTED[xsd]}, found {lexical(text)!r:.60}") from None
-
-
-def _text(element: Element, where: str) -> str:
-    text: str = _scalar("string", element, where)
-    return text
+        raise broken_at(where, f"expected {_EXPECTED[xsd]}, found {lexical(text)!r:.60}") from None
 
 
 def _integer(text: Text) -> int:
@@ -178,10 +179,10 @@ def _boolean(text: Text) -> bool:
 def _decimal(text: Text) -> int | Decimal:
     if isinstance(text, bool | datetime):
         raise ValueError  # noqa: TRY004 - caught by its only caller
-    number = Decimal(lexical(text))
-    if not number.is_finite():
+    written = lexical(text).strip()
+    if _DECIMAL.fullmatch(written) is None:
         raise ValueError
-    return number
+    return Decimal(written)
 
 
 def _double(text: Text) -> int | Decimal | str:

@@ -1,5 +1,6 @@
 """DataContract XML to elements. There is no DTD, so no entity but XML's own five, and nothing is fetched."""
 
+import re
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
@@ -7,7 +8,26 @@ from worker.core.dataverse.document import ContextBroken
 from worker.core.dataverse.element import MAX_DEPTH, MAX_ELEMENTS, Element
 
 _TYPE = "http://www.w3.org/2001/XMLSchema-instance type"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_HEAD_BYTES = 4_000
+_BEFORE_ROOT = re.compile(rb"\s*(<\?|<!--)")
+_ENDS = {b"<?": b"?>", b"<!--": b"-->"}
+_ROOT = re.compile(rb"\s*<(?:[A-Za-z_][\w.-]*:)?([A-Za-z_][\w.-]*)[\s/>]")
 _NIL = "http://www.w3.org/2001/XMLSchema-instance nil"
+
+
+def root_of_xml(text: bytes) -> str | None:
+    """The name of its root, without reading on; None where there is none, or a document type before it."""
+    if text.startswith(_UTF_16):
+        text = text[:_HEAD_BYTES].decode("utf-16", errors="replace").encode()
+    at = 0
+    while (found := _BEFORE_ROOT.match(text, at)) is not None:
+        at = text.find(_ENDS[found.group(1)], found.end())
+        if at < 0:
+            return None
+        at += len(_ENDS[found.group(1)])
+    root = _ROOT.match(text, at)
+    return None if root is None else root.group(1).decode()
 
 
 def read_xml(text: bytes, start: int) -> Element:

@@ -36,7 +36,7 @@ def not_json(text: bytes, start: int, broken: ValueError) -> str:
     except UnicodeDecodeError as not_utf8:
         return f"expected UTF-8, found byte 0x{text[not_utf8.start]:02x} at byte {start + not_utf8.start}"
     if not isinstance(broken, json.JSONDecodeError):
-        return f"not JSON: {broken}"
+        return "a number has more digits than anybody counts with" if "digits" in str(broken) else f"not JSON: {broken}"
     offset = start + len(broken.doc[: broken.pos].encode())  # parsers count characters
     return f"not JSON at byte {offset}: {broken.msg}"
 

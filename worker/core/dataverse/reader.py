@@ -104,14 +104,17 @@ class _Reading:
             if not isinstance(item, dict) or "key" not in item:
                 raise broken_at((where, index), "expected an object with a key and a value")
             key, value = item["key"], item.get("value")
+            at: Place = (where, index)
             if kind.key is not STRING:
-                key = self.item(kind.key, key, ((where, index), "key"), depth)
+                key = self.item(kind.key, key, (at, "key"), depth)
             elif type(key) is not str:
-                raise broken_at(((where, index), "key"), f"expected a string, found {kind_of(key)}")
+                raise broken_at((at, "key"), f"expected a string, found {kind_of(key)}")
+            else:
+                at = (where, key)
             if kind.value is ANYTHING:
-                pairs.append((key, self.value(value, (where, key), depth)))
+                pairs.append((key, self.value(value, at, depth)))
             elif value is not None:
-                read = self.of_kind(kind.value, value, (where, key), depth)
+                read = self.of_kind(kind.value, value, at, depth)
                 pairs.append((key, "" if read is None else read))
         return pairs
 

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.core import redaction
 from worker.core.redaction import redact
 
 SECRET = "aB3+/xyz=="
@@ -55,3 +56,24 @@ def test_redacting_twice_changes_nothing_more(text: str) -> None:
 )
 def test_ordinary_words_are_left_alone(text: str) -> None:
     assert redact(text) == text
+
+
+PIECES = [
+    "sig=",
+    "\u017fig=",
+    "SIG%3D",
+    "Shared",
+    "Access\u212aey",
+    "AccountKey",
+    "=",
+    "Bearer ",
+    "eyJ",
+    ".",
+    "a1b2c3d4e5f6g7h8",
+    "&",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=8).map("".join))
+def test_nothing_that_the_pattern_would_find_is_passed_over(text: str) -> None:
+    assert redact(text) == redaction._SECRET.sub(lambda found: (found["name"] or "") + "***", text)

@@ -28,6 +28,13 @@ _SECRET = re.compile(
 )
 
 
+# One of them is in whatever the pattern finds. Looking for them takes a tenth of its time, for every line of a log.
+_MARKS = ("sig", "bearer", "eyj", "sharedaccesskey", "accountkey", "client_secret", "access_token", "authorization")
+
+
 def redact(text: str) -> str:
     """The text with the value of every secret replaced by `***`."""
+    folded = text.casefold()  # ignores case as the pattern does, also where a long s stands for an s
+    if not any(mark in folded for mark in _MARKS):
+        return text
     return _SECRET.sub(lambda found: (found["name"] or "") + _MASK, text)

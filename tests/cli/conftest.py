@@ -1,11 +1,12 @@
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import pytest
 from support.house import House, open_house
+from support.loggers import reset_loggers
 
 from worker.cli.main import main
 
@@ -18,6 +19,13 @@ class Ran:
 
 
 RunCommand: TypeAlias = Callable[..., Coroutine[Any, Any, Ran]]
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """Of each test: a command configures logging for its process."""
+    yield
+    reset_loggers()
 
 
 @pytest.fixture(autouse=True)

@@ -55,10 +55,11 @@ async def test_a_deadline_that_passes_in_the_line_is_expired(caller: Caller, flo
 
 async def test_the_rate_spaces_calls_out(caller: Caller, flow: FlowStandIn) -> None:
     flow.script("x", Echo())
-    spec = spec_of(flow.url_of("x"), rate_per_s=50.0)
+    spec = spec_of(flow.url_of("x"), rate_per_s=20.0)
     client = await caller.client(spec)
-    await asyncio.gather(*(run(client, spec) for _ in range(11)))
-    assert max(call.at for call in flow.calls) - min(call.at for call in flow.calls) >= 0.15
+    await asyncio.gather(*(run(client, spec) for _ in range(9)))
+    # 0.4 s between departures; the first may arrive late.
+    assert max(call.at for call in flow.calls) - min(call.at for call in flow.calls) >= 0.2
 
 
 async def test_a_turn_that_comes_after_the_deadline_is_told_at_once(caller: Caller, flow: FlowStandIn) -> None:

@@ -7,7 +7,7 @@ import orjson
 
 from worker.core.dataverse.changes import TARGET, target_of
 from worker.core.dataverse.context import RemoteExecutionContext
-from worker.core.dataverse.document import ContextBroken
+from worker.core.dataverse.document import BOM, ContextBroken
 from worker.core.dataverse.forms import read
 from worker.core.dataverse.json_form import dump, number
 from worker.core.dataverse.plain import plain_attributes, plain_context, write_plain
@@ -20,7 +20,6 @@ from worker.core.template_values import values_of
 
 MOST_URL_CHARACTERS: Final = 8_000  # servers and gateways stop reading a request line at 8,190 bytes
 _JSON: Final = "application/json"
-_BOM: Final = b"\xef\xbb\xbf"
 _BINARY: Final = "application/octet-stream"
 _INSTEAD: Final = "Write target['name'] for a member that may be missing, use $if, or route such requests elsewhere"
 
@@ -136,7 +135,7 @@ def _rendered(key: str, template: Any, values: dict[str, Any]) -> Any:
 
 def _guessed(body: bytes) -> str:
     try:
-        orjson.loads(body.removeprefix(_BOM))
+        orjson.loads(body.removeprefix(BOM))
     except orjson.JSONDecodeError:
         return _BINARY
     return _JSON

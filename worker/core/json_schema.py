@@ -6,10 +6,9 @@ from typing import Any, Final
 import orjson
 from jsonschema_rs import RegexOptions, ValidationError, Validator, validator_for
 
-from worker.core.dataverse.document import document_text
+from worker.core.dataverse.document import BOM, document_text
 from worker.core.dataverse.json_form import not_json
 
-_BOM: Final = b"\xef\xbb\xbf"
 _SHOWN: Final = 200  # of a place or a fault; both may hold names that somebody else chose
 _VALUE: Final = "the value"  # said instead of what it is
 
@@ -39,7 +38,7 @@ class JsonSchema:
 
 def compile_schema(document: bytes) -> JsonSchema:
     """Raises SchemaBroken. Nothing is ever fetched: not from the network, nor from another file."""
-    text = document.removeprefix(_BOM)
+    text = document.removeprefix(BOM)
     try:
         schema = orjson.loads(text)
     except orjson.JSONDecodeError as broken:

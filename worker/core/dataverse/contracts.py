@@ -5,7 +5,7 @@ Members stand in the order in which a DataContract serialiser writes them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from worker.core.dataverse.context import (
     AliasedValue,
@@ -99,12 +99,18 @@ DATE_TIME: Final = Scalar("dateTime")
 DECIMAL: Final = Scalar("decimal")
 
 _ID = Scalar("guid", absent="00000000-0000-0000-0000-000000000000")
-_TABLE = Scalar("string", absent="none")
+NO_TABLE: Final = "none"
+_TABLE = Scalar("string", absent=NO_TABLE)
 _PARAMETERS = Pairs("KeyValuePairOfstringanyType", STRING, ANYTHING)
 _KEYS = Pairs("k:KeyValuePairOfstringanyType", STRING, ANYTHING)
 # The serialiser puts a hash of their namespaces behind the names of types from elsewhere.
 _IMAGES = Pairs("KeyValuePairOfstringEntitygUGIFE1S", STRING, Row("Entity"))
 _RELATED = Pairs("KeyValuePairOfRelationshipEntityCollectionX_PsK4FkN", Row("Relationship"), Row("EntityCollection"))
+
+
+def tag_of(members: Mapping[str, Any]) -> str:
+    """The name in `__type`, without its namespace; empty where there is none."""
+    return str(members.get("__type", "")).partition(":")[0]
 
 
 def _contract(name: str, model: type, **members: tuple[str, Kind]) -> Contract:

@@ -1,6 +1,6 @@
 """From the bytes of a body to the text of its document."""
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 # .NET binary XML of <string xmlns="…">: short element, its name, short xmlns attribute, 51 = the namespace's length.
 _WRAPPER = b"@\x06string\x083http://schemas.microsoft.com/2003/10/Serialization/"
 _WRAPPER_WITHIN = 80
@@ -15,8 +15,8 @@ class ContextBroken(ValueError):
 def document_text(body: bytes) -> tuple[bytes, int]:
     """The document without byte order mark and legacy string wrapper, and the offset at which it begins."""
     start, end = _unwrapped(body)
-    if body.startswith(_BOM, start):
-        start += len(_BOM)
+    if body.startswith(BOM, start):
+        start += len(BOM)
     return (body if (start, end) == (0, len(body)) else body[start:end]), start
 
 

@@ -59,10 +59,11 @@ def recognised(body: bytes, content_type: str | None, properties: Mapping[str, P
     form = form_of(body)
     is_large = len(body) > MAX_BODY_BYTES
     if claims is not None:
-        if is_large or (form or declared) is None:
+        claimed = form or declared
+        if is_large or claimed is None:
             return Event(claims, body, form)
-        facts, document = _facts(body, form or declared or Form.JSON)
-        return Event(completed(facts, claims), body, form or declared, document)
+        facts, document = _facts(body, claimed)
+        return Event(completed(facts, claims), body, claimed, document)
     if form is None or form is not (declared or form) or is_large:
         return None
     if form is Form.JSON:

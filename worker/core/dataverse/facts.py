@@ -2,35 +2,34 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from worker.core.dataverse.context import RemoteExecutionContext
+from worker.core.dataverse.contracts import CONTRACTS, NO_TABLE, ROOT, Scalar
 from worker.core.dataverse.document import ContextBroken
-from worker.core.dataverse.reader import kind_of
+from worker.core.dataverse.reader import kind_of, scalar
 from worker.core.delivery import PropertyValue
 
 CLAIMS = "http://schemas.microsoft.com/xrm/2011/Claims/"
 _STRIPPED_FOR_SIZE = "messagemaxsizeexceeded"
 # A context that Dataverse stripped for size has lost its parameters and images, never these.
 _NAMES_OF_A_CONTEXT = frozenset(("PrimaryEntityName", "Stage", "OperationId", "OrganizationId", "InputParameters"))
-# What `facts_of` looks at.
-FACT_MEMBERS = frozenset(
-    (
-        "Depth",
-        "InitiatingUserId",
-        "MessageName",
-        "Mode",
-        "OperationId",
-        "OrganizationId",
-        "OrganizationName",
-        "OwningExtension",
-        "PrimaryEntityId",
-        "PrimaryEntityName",
-        "Stage",
-        "UserId",
-    )
-)
-_NO_TABLE = "none"
-_NO_ID = "00000000-0000-0000-0000-000000000000"
+# What `facts_of` looks at, and what it is called there; beside them the step's id.
+_FACTS = {
+    "MessageName": "message",
+    "PrimaryEntityName": "table",
+    "Stage": "stage",
+    "Mode": "mode",
+    "Depth": "depth",
+    "OrganizationName": "organization",
+    "OrganizationId": "organization_id",
+    "UserId": "user",
+    "InitiatingUserId": "initiating_user",
+    "OperationId": "operation_id",
+    "PrimaryEntityId": "row_id",
+}
+_STEP = "OwningExtension"
+FACT_MEMBERS = frozenset((*_FACTS, _STEP))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +69,7 @@ def claims_of(properties: Mapping[str, PropertyValue]) -> EventFacts | None:
     table = text("EntityLogicalName")
     return EventFacts(
         message=text("RequestName"),
-        table=None if table == _NO_TABLE else table,
+        table=None if table == NO_TABLE else table,
         organization=text("Organization"),
         user=text("User"),
         initiating_user=text("InitiatingUser"),
@@ -83,7 +82,7 @@ def claimed_with(context: RemoteExecutionContext) -> dict[str, str]:
         "Organization": context.organization_name,
         "User": context.user_id,
         "InitiatingUser": context.initiating_user_id,
-        "EntityLogicalName": context.primary_entity_name or _NO_TABLE,
+        "EntityLogicalName": context.primary_entity_name or NO_TABLE,
         "RequestName": context.message_name,
         "InitiatingUserAgent": context.initiating_user_agent,
     }
@@ -101,22 +100,14 @@ def facts_of(members: object) -> EventFacts:
         raise ContextBroken(f"expected a JSON object, found {kind_of(members)}")
     if not isinstance(members.get("MessageName"), str) or _NAMES_OF_A_CONTEXT.isdisjoint(members):
         raise ContextBroken("expected a RemoteExecutionContext: a MessageName, its PrimaryEntityName, Stage and so on")
-    table = _text(members, "PrimaryEntityName")
-    step = members.get("OwningExtension")
-    return EventFacts(
-        message=_text(members, "MessageName"),
-        table=None if table == _NO_TABLE else table,
-        stage=_integer(members, "Stage"),
-        mode=_integer(members, "Mode"),
-        depth=_integer(members, "Depth"),
-        organization=_text(members, "OrganizationName"),
-        organization_id=_id(members, "OrganizationId"),
-        user=_id(members, "UserId"),
-        initiating_user=_id(members, "InitiatingUserId"),
-        operation_id=_id(members, "OperationId"),
-        step_id=_id(step, "Id") if isinstance(step, dict) else None,
-        row_id=_id(members, "PrimaryEntityId"),
-    )
+    told = {field: _read(ROOT, name, members) for name, field in _FACTS.items()}
+    step = members.get(_STEP)
+    return EventFacts(**told, step_id=_read("EntityReference", "Id", step) if isinstance(step, dict) else None)
+
+
+def _read(contract: str, name: str, members: Mapping[str, Any]) -> Any:
+    found, member = members.get(name), CONTRACTS[contract].members[name]
+    return None if found is None or not isinstance(member.kind, Scalar) else scalar(member.kind, found, (None, name))
 
 
 def completed(facts: EventFacts, claims: EventFacts | None) -> EventFacts:
@@ -125,24 +116,3 @@ def completed(facts: EventFacts, claims: EventFacts | None) -> EventFacts:
         return facts
     missing = [field.name for field in fields(facts) if getattr(facts, field.name) is None]
     return replace(facts, **{name: getattr(claims, name) for name in missing})
-
-
-def _text(members: Mapping[str, object], name: str) -> str | None:
-    value = members.get(name)
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str):
-        raise ContextBroken(f"{name}: expected a string, found {kind_of(value)}")
-    return value
-
-
-def _id(members: Mapping[str, object], name: str) -> str | None:
-    value = _text(members, name)
-    return None if value == _NO_ID else value
-
-
-def _integer(members: Mapping[str, object], name: str) -> int | None:
-    value = members.get(name)
-    if value is None or type(value) is int:
-        return value
-    raise ContextBroken(f"{name}: expected an integer, found {kind_of(value)}")

@@ -20,6 +20,7 @@ from worker.core.dataverse.contracts import (
     Pairs,
     Row,
     Scalar,
+    tag_of,
 )
 from worker.core.dataverse.document import ContextBroken
 from worker.core.dataverse.element import Element
@@ -103,7 +104,7 @@ def _anything(tag: str, value: Any) -> Element:
     if isinstance(value, list):
         return _list(tag, value)
     if isinstance(value, Mapping):
-        name = _tag_of(value)
+        name = tag_of(value)
         contract = CONTRACTS.get(name)
         if contract is not None:
             return Element(tag, type=name, children=_members(contract, value))
@@ -113,7 +114,7 @@ def _anything(tag: str, value: Any) -> Element:
 
 
 def _list(tag: str, items: list[Any]) -> Element:
-    names = {_tag_of(item) if isinstance(item, Mapping) else "" for item in items}
+    names = {tag_of(item) if isinstance(item, Mapping) else "" for item in items}
     name = names.pop() if len(names) == 1 else ""
     if name in CONTRACTS:
         collection, row = _COLLECTIONS.get(name, (f"ArrayOf{name}", name))
@@ -129,10 +130,6 @@ def _list(tag: str, items: list[Any]) -> Element:
         texts = [Element(f"r:{kind[2:]}", is_nil=item is None, text=item) for item in items]
         return Element(tag, type=f"r:ArrayOf{kind[2:]}", children=texts)
     return Element(tag, type="r:ArrayOfanyType", children=[_of_kind("r:anyType", ANYTHING, item) for item in items])
-
-
-def _tag_of(members: Mapping[str, Any]) -> str:
-    return str(members.get("__type", "")).partition(":")[0]
 
 
 def _type_of(value: Any) -> str:

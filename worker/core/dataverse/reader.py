@@ -23,6 +23,7 @@ from worker.core.dataverse.contracts import (
     Pairs,
     Row,
     Scalar,
+    tag_of,
 )
 from worker.core.dataverse.dates import read_date, read_instant
 from worker.core.dataverse.place import Place, broken_at
@@ -78,7 +79,7 @@ class _Reading:
             case Anything():
                 return self.value(found, where, depth)
             case Scalar():
-                return _scalar(kind, found, where)
+                return scalar(kind, found, where)
             case Enumeration():
                 return found if type(found) is str else _expect(int, found, where)
             case Row(contract):
@@ -138,7 +139,7 @@ class _Reading:
                 raise broken_at(where, f"expected a JSON value, found {kind_of(found)}")
 
     def object(self, members: Members, where: Place, depth: int) -> Value:
-        name = str(members.get("__type", "")).partition(":")[0] or _untagged(members)
+        name = tag_of(members) or _untagged(members)
         contract = CONTRACTS.get(name)
         if contract is not None:
             known: Value = self.row(contract, members, where, depth)
@@ -160,7 +161,8 @@ def _untagged(members: Members) -> str:
     return "EntityReference" if {"Id", "LogicalName", "KeyAttributes"} <= members.keys() else ""
 
 
-def _scalar(kind: Scalar, found: Any, where: Place) -> Any:
+def scalar(kind: Scalar, found: Any, where: Place) -> Any:
+    """None for what stands for none. Raises ContextBroken."""
     if kind.xsd in _TEXTS:
         text = _expect(str, found, where)
         return None if text in ("", kind.absent) else text

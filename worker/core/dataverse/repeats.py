@@ -2,6 +2,7 @@
 
 import hashlib
 
+from worker.core.dataverse.contracts import NO_TABLE
 from worker.core.dataverse.facts import EventFacts
 
 
@@ -18,7 +19,7 @@ def repeat_key(facts: EventFacts, body: bytes) -> str | None:
         *((name or "").lower() for name in ids),
         "" if facts.stage is None else str(facts.stage),
         facts.message or "",
-        facts.table or "none",
+        facts.table or NO_TABLE,
         (facts.row_id or hashlib.sha256(body).hexdigest()).lower(),
     ]
     return hashlib.sha256("\n".join(lines).encode(errors="surrogatepass")).hexdigest()

@@ -1,7 +1,6 @@
 """The composition root: builds everything from settings, owns signals and drain, and takes it all down in order."""
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, fields
@@ -31,6 +30,7 @@ from worker.servicebus.redeliveries import RedeliveryOutbox
 from worker.servicebus.replies import ReplyOutbox
 from worker.servicebus.session_lanes import ReceiverSessionLane
 from worker.settings import Settings, mounted_url
+from worker.stop import Stop, stopped_by_signals
 from worker.upkeep import Upkeep
 
 # Each is a connection. Four keep one core busy, eight leave room for slow settlements (README, "Measured").
@@ -42,48 +42,51 @@ _OBSERVED: Final = tuple(field.name for field in fields(Observed))  # asdict wou
 _log = structlog.stdlib.get_logger(__name__)
 
 
-class Stop:
-    """The first request to stop drains; a second one hurries the drain."""
-
-    def __init__(self) -> None:
-        self.requested = asyncio.Event()
-        self.hurried = asyncio.Event()
-
-    def request(self) -> None:
-        (self.hurried if self.requested.is_set() else self.requested).set()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
     """A running worker, for who started it to look at."""
 
     pump: Pump
     upkeep: Upkeep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedWorker(Worker):
     http_port: int
 
 
 async def run(settings: Settings) -> int:
     """Until SIGTERM or SIGINT; the exit status."""
-    stop = Stop()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.request)
-    try:
+    with stopped_by_signals() as stop:
         async with assembled(settings) as worker:
             _log.info("worker_started", http_port=worker.http_port, concurrency=settings.worker.concurrency)
             is_clean = await drained(worker, stop, drain_s=settings.worker.drain_s)
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
     _log.info("worker_stopped", clean=is_clean)
     return 0 if is_clean else 1
 
 
 @asynccontextmanager
-async def assembled(settings: Settings, *, observe: Callable[[Observed], None] | None = None) -> AsyncIterator[Worker]:
-    """Everything built and listening; the pump is yours to run. Left in the reverse order of what depends on what.
+async def assembled(
+    settings: Settings, *, observe: Callable[[Observed], None] | None = None
+) -> AsyncIterator[ServedWorker]:
+    """As `built`, and listening. Raises OSError, too, when the HTTP port can't be bound."""
+    async with (
+        built(settings, observe=observe) as worker,
+        admin.serve(
+            host=settings.http.host,
+            port=settings.http.port,
+            read_readiness=lambda: _readiness(worker.upkeep),
+            read_status=lambda: status_of(worker),
+        ) as port,
+    ):
+        yield ServedWorker(pump=worker.pump, upkeep=worker.upkeep, http_port=port)
 
-    Raises Misconfigured, or OSError when the HTTP port can't be bound.
+
+@asynccontextmanager
+async def built(settings: Settings, *, observe: Callable[[Observed], None] | None = None) -> AsyncIterator[Worker]:
+    """Everything in its place; the pump is yours to run. Left in the reverse order of what depends on what.
+
+    Raises Misconfigured.
     """
     async with AsyncExitStack() as stack:
         credential = await stack.enter_async_context(credential_of(settings))
@@ -121,15 +124,7 @@ async def assembled(settings: Settings, *, observe: Callable[[Observed], None] |
         mounted = {flow.called: partial(mounted_url, flow) for flow in settings.flows if flow.url_file is not None}
         upkeep = Upkeep(pump=pump, client=client, credential=credential, fleet=fleet, lag=LoopLag(), mounted=mounted)
         upkeep.begin()
-        port = await stack.enter_async_context(
-            admin.serve(
-                host=settings.http.host,
-                port=settings.http.port,
-                read_readiness=lambda: _readiness(upkeep),
-                read_status=lambda: _status(upkeep),
-            )
-        )
-        yield Worker(pump=pump, upkeep=upkeep, http_port=port)
+        yield Worker(pump=pump, upkeep=upkeep)
 
 
 async def drained(worker: Worker, stop: Stop, *, drain_s: float) -> bool:
@@ -224,7 +219,8 @@ def bulkhead_of(settings: Settings) -> Bulkhead:
 
 
 def fleet_of(settings: Settings) -> Fleet:
-    return Fleet(workers=settings.worker.replicas, name=settings.worker.replicas_dns)
+    worker = settings.worker
+    return Fleet(replicas=worker.replicas, processes=worker.processes, name=worker.replicas_dns)
 
 
 def redelivery_queue(settings: Settings) -> str | None:
@@ -256,7 +252,9 @@ def _missing_token(credential: Credential) -> str | None:
     return next(failures, f"the one for {missing[0].scope} is being asked for" if missing else None)
 
 
-def _status(upkeep: Upkeep) -> dict[str, object]:
+def status_of(worker: Worker) -> dict[str, object]:
+    """What `/status` shows."""
+    upkeep = worker.upkeep
     ready, fleet = _readiness(upkeep), upkeep.fleet
     return {
         "ready": ready.is_ready,

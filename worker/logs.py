@@ -24,8 +24,11 @@ _QUIET = ("azure", "aiohttp.access", "asyncio")
 _SILENT = ("azure.servicebus", "azure.identity")
 
 
-def configure(level: str = "info", json: bool | None = None) -> None:
-    """Log to stderr. `json` None: for machines unless stderr is a terminal. Raises ValueError for an unknown level."""
+def configure(level: str = "info", json: bool | None = None, process: int | None = None) -> None:
+    """Log to stderr. `json` None: for machines unless stderr is a terminal. Raises ValueError for an unknown level.
+
+    `process`: said in every line, where several write to the same stderr.
+    """
     if (threshold := _LEVELS.get(level.lower())) is None:
         raise ValueError(f"expected one of {', '.join(_LEVELS)} as log level, got {level!r:.40}")
     as_json = not sys.stderr.isatty() if json is None else json
@@ -33,6 +36,7 @@ def configure(level: str = "info", json: bool | None = None) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        *([] if process is None else [_of_process(process)]),
     ]
     line: list[Processor] = [structlog.processors.format_exc_info, _json_line] if as_json else [_console_line()]
     structlog.configure(
@@ -74,6 +78,14 @@ def _adopt_standard_logging(threshold: int, entry: list[Processor], line: list[P
         logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
     for name in _SILENT:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _of_process(number: int) -> Processor:
+    def add(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        event.setdefault("process", number)
+        return event
+
+    return add
 
 
 def _console_line() -> Processor:

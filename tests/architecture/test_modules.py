@@ -4,7 +4,10 @@ import ast
 
 from .modules import MODULES, Module
 
-ENTRY_POINTS = {"worker", "worker.__main__"}  # `python -m worker`; the console script is imported by it
+ENTRY_POINTS = {
+    *("worker", "worker.__main__"),  # `python -m worker`; the console script is imported by it
+    *("worker.cli.bench.documented", "worker.cli.bench.floor", "worker.cli.bench.plain"),  # likewise, for the benchmark
+}
 # What a program imports that uses flowbridge as a library.
 PUBLIC = {"worker.requester"}
 # What a file that is shipped beside it is written from.

@@ -23,11 +23,12 @@ from pathlib import Path
 
 import uvloop
 
+from worker.cli.bench.wire import End
 from worker.emulator.amqp.performatives import RECEIVER
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench import rig
-from bench.wire import Caller, End, Filler, Responder
+from bench.wire import Caller, Filler, Responder
 
 STALLED_S = 60.0
 HEAD = ("in flight", "cycles/s", "CPU us", "per core/s")

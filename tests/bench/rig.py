@@ -1,52 +1,36 @@
-"""What the measurements beside this share: cores, processes and their CPU clocks, rounds, tables. Linux only.
+"""What the measurements beside this share: rounds, tables, and cores and processes as `flowbridge bench` has them.
 
-Cores: the broker has the first, the other process of interest the second, everything else the third; of only two,
-it shares the broker's. Without `os.sched_setaffinity`, or with one core, nothing is pinned.
+Linux only.
 """
 
 import asyncio
 import os
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from worker.cli.bench.cores import Cores, cpu_s, pin
+from worker.cli.bench.figures import quantile
+from worker.cli.bench.processes import BrokerProcess, broker, program
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cores:
-    broker: int | None = None
-    measured: int | None = None
-    rest: int | None = None
-
-    @classmethod
-    def split(cls) -> "Cores":
-        available = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-        if len(available) < 2:
-            return cls()
-        return cls(broker=available[0], measured=available[1], rest=available[2 % len(available)])
-
-    def told(self, measured: str, rest: str = "") -> str:
-        """In words: who is who."""
-        if self.broker is None:
-            return "Nothing is pinned to a core."
-        others = f", {rest} on {self.rest}" if rest else ""
-        return f"Pinned: the broker on core {self.broker}, {measured} on {self.measured}{others}."
-
-
-def pin(core: int | None, pid: int = 0) -> None:
-    """This process and what it starts from now on, or `pid`."""
-    if core is not None:
-        os.sched_setaffinity(pid, {core})
-
-
-def cpu_s(pid: int) -> float:
-    """What the process has used. The clock's number is clock_getcpuclockid(3)'s, which Python doesn't have."""
-    return time.clock_gettime(~pid << 3 | 2)
+__all__ = [
+    "BrokerProcess",
+    "Cores",
+    "Progress",
+    "broker",
+    "cpu_s",
+    "flowbridge",
+    "pin",
+    "quantile",
+    "resident_mb",
+    "say",
+    "say_table",
+]
 
 
 def resident_mb(pid: int) -> float:
@@ -59,41 +43,9 @@ async def flowbridge(
     *arguments: str, core: int | None, environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A command in a process of its own, with no settings but `environment`; told to stop at the end of the block."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("FLOWBRIDGE_", "AZURE_"))}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "worker", *arguments),
-        env={**inherited, **(environment or {})},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    pin(core, process.pid)
-    try:
+    command = (sys.executable, "-m", "worker", *arguments)
+    async with program(*command, core=core, environment=environment, stdout=subprocess.PIPE) as process:
         yield process
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrokerProcess:
-    pid: int
-    connection_string: str
-
-    @property
-    def port(self) -> int:
-        return urlsplit(self.connection_string.partition("=")[2].partition(";")[0]).port or 0
-
-
-@asynccontextmanager
-async def broker(*queues: str, core: int | None, config: Path | None = None) -> AsyncIterator[BrokerProcess]:
-    """`flowbridge emulator` with queues as its --queue takes them, and those of a file."""
-    options = [text for queue in queues for text in ("--queue", queue)]
-    options += [] if config is None else ["--config", str(config)]
-    async with flowbridge("emulator", "--port", "0", *options, core=core) as process:
-        if process.stdout is None or not (line := (await process.stdout.readline()).decode().strip()):
-            raise SystemExit("The broker did not start. `python -m worker emulator --port 0` says why.")
-        yield BrokerProcess(pid=process.pid, connection_string=line)
 
 
 class Progress:
@@ -131,11 +83,6 @@ class Progress:
             for before, after in pairwise(self._marks)
         ]
         return tuple(map(statistics.median, zip(*rounds, strict=True)))
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """The nearest rank."""
-    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
 def say(text: str) -> None:

@@ -7,7 +7,7 @@ from worker.cli.failure import CommandFailed, tell
 from worker.cli.main import main
 from worker.core.failures import Misconfigured
 
-COMMANDS = ("demo", "run", "request", "route", "check", "emulator")
+COMMANDS = ("demo", "run", "request", "route", "check", "emulator", "bench")
 
 
 def ran(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> tuple[int, str, str]:
@@ -50,6 +50,9 @@ def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[st
         (["route", "--property", "x"], "expected NAME=VALUE, got 'x'"),
         (["request", "--timeout", "0"], "expected a positive number of seconds, got 0"),
         (["emulator", "--queue", "a:b"], "expected NAME or NAME:session, got 'a:b'"),
+        (["bench", "--subjects", "floor,x"], "expected some of floor, worker, plain, documented, node, got 'x'"),
+        (["bench", "--rates", "20;200"], "expected requests/s up to 10,000, separated by commas, got '20;200'"),
+        (["bench", "--svg", "/no/such/folder/a.svg"], "there is no folder /no/such/folder"),
         (["emulator", "--port", "x"], "See 'flowbridge emulator --help'."),
     ],
 )

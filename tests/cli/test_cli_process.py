@@ -40,6 +40,14 @@ async def test_a_body_from_a_closed_stdin_is_empty() -> None:
     assert err.startswith("flowbridge: servicebus: ")
 
 
+async def test_what_only_the_supervisor_may_start_says_so() -> None:
+    status, _, err = await redirected("", "process")
+    assert (status, err) == (
+        1,
+        "flowbridge: This command is for the worker itself. Set worker.processes and use 'run'.\n",
+    )
+
+
 async def test_what_the_terminal_has_no_character_for_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
     for name, value in plain.items():

@@ -1,6 +1,6 @@
 import pytest
 
-from worker.core.readiness import Readiness, readiness
+from worker.core.readiness import Readiness, readiness, readiness_of_all
 
 
 def read(
@@ -68,3 +68,24 @@ def test_a_worker_whose_loop_stood_still_says_so() -> None:
 
 def test_every_reason_is_told() -> None:
     assert len(read(lanes_receiving=0, bus_failure="down", token_failure="none", loop_failure="held up").reasons) == 3
+
+
+READY = Readiness(reasons=())
+AWAY = Readiness(reasons=("not receiving: down", "held up: 3 s"))
+
+
+def test_one_process_that_is_ready_is_enough() -> None:
+    assert readiness_of_all([AWAY, READY], is_draining=False) == READY
+
+
+def test_several_processes_of_which_none_is_ready_say_all_their_reasons_by_number() -> None:
+    assert readiness_of_all([AWAY, AWAY], is_draining=False).reasons == (
+        "process 0: not receiving: down",
+        "process 0: held up: 3 s",
+        "process 1: not receiving: down",
+        "process 1: held up: 3 s",
+    )
+
+
+def test_several_processes_drain_as_one_worker_does() -> None:
+    assert readiness_of_all([READY, AWAY], is_draining=True) == read(is_draining=True)

@@ -35,6 +35,13 @@ def test_away_from_a_terminal_every_line_is_one_json_object(lines: Lines) -> Non
     assert line["timestamp"].endswith("Z")
 
 
+def test_one_of_several_processes_says_which_it_is(lines: Lines) -> None:
+    logs.configure("info", process=3)
+    structlog.get_logger().info("request_done")
+    logging.getLogger("third.party").warning("retrying")
+    assert [line["process"] for line in lines()] == [3, 3]
+
+
 def test_what_is_below_the_level_is_not_said(lines: Lines) -> None:
     logs.configure("warning")
     structlog.get_logger().info("quiet")

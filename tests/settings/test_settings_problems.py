@@ -105,6 +105,22 @@ def test_everything_wrong_is_reported_at_once(problems_of: ProblemsOf) -> None:
         (f"{BUS}{FLOW}hedge_after_s = 2", "flows[0].hedge_after_s", "set idempotent = true"),
         (f"{BUS}{FLOW}idempotent = true\nhedge_after_s = -2", "flows[0].hedge_after_s", "at least 0"),
         (f"{BUS}[worker]\nreplicas = 0\n{FLOW}", "worker.replicas", "at least 1"),
+        (f"{BUS}[worker]\nprocesses = 65\n{FLOW}", "worker.processes", "at most 64"),
+        (
+            f"{BUS}[worker]\nprocesses = 4\nconcurrency = 3\n{FLOW}",
+            "worker.concurrency",
+            "expected at least 1 for each of worker.processes (4), got 3. raise it, or lower processes",
+        ),
+        (
+            f'{BUS}{TOPIC}retry_queue = "r"\n[worker]\nprocesses = 4\nconcurrency = 7\n{FLOW}',
+            "worker.concurrency",
+            "expected at least 2 for each of worker.processes (4), one slot for the subscription",
+        ),
+        (
+            f"{BUS}[worker]\nprocesses = 2\nreplicas = 3\n{FLOW}concurrency = 5",
+            "flows[0].concurrency",
+            "each process of each replica, 6 in all, got 5",
+        ),
         (f'{BUS}[worker]\nreplicas_dns = "http://x"\n{FLOW}', "worker.replicas_dns", "without scheme"),
         (f'{BUS}{FLOW}method = "BREW"', "flows[0].method", "'POST'"),
         (f'{BUS}{FLOW}auth = "none"', "flows[0].auth", "loopback"),

@@ -13,7 +13,7 @@ from azure.servicebus import ServiceBusMessage, ServiceBusReceivedMessage, Trans
 from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
 from flow.certificates import ThrowAwayAuthority
 
-from worker.app import Stop, assembled, drained
+from worker.app import assembled, drained
 from worker.bridge.observed import Observed
 from worker.bridge.pump import Pump
 from worker.emulator.broker import BrokeredMessage, QueueProperties, Topology
@@ -21,6 +21,7 @@ from worker.emulator.server import Auth, EmbeddedBroker
 from worker.emulator.server.embedded import ANYONE
 from worker.emulator.standins import FlowStandIn, IdentityStandIn, Recorded
 from worker.settings import Settings, load
+from worker.stop import Stop
 
 REQUESTS = "flow-requests"
 REPLIES = "flow-replies"

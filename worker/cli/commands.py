@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from worker.cli import check, demo, emulator, request, route, run
+from worker.cli import check, child, demo, emulator, request, route, run
+from worker.cli.bench import command as bench
 from worker.cli.failure import BAD_SETTINGS, tell
 from worker.cli.process import INTERRUPTED
 
@@ -28,7 +29,9 @@ app.command("run", short_help="The worker.")(run.run)
 app.command("request", short_help="Send one request and wait for its answer.")(request.request)
 app.command("route", short_help="Where would a message go, and why? Sends nothing.")(route.route)
 app.command("check", short_help="Would the worker work here?")(check.check)
+app.command("process", hidden=True)(child.process)
 app.command("emulator", short_help="The embedded Service Bus broker alone.")(emulator.emulator)
+app.command("bench", short_help="The worker beside other ways to do its job.")(bench.bench)
 
 
 def _print_version(*, wanted: bool) -> None:

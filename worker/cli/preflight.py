@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from worker.app import (
-    Stop,
     assembled,
     bulkhead_of,
     bus_options,
@@ -26,6 +25,7 @@ from worker.cli.caller import requester_of
 from worker.cli.finding import Finding, Verdict, failed, hint, ok
 from worker.cli.options import settings_from
 from worker.cli.probe_flow import probe_flow
+from worker.cli.sizing_findings import sizing_findings
 from worker.core.flow_spec import FlowSpec
 from worker.core.outcome import Outcome
 from worker.core.redelivery import FIRST_ENQUEUED
@@ -34,6 +34,8 @@ from worker.requester import BusRefused, NoReply
 from worker.servicebus import probe
 from worker.servicebus.connect import Bus
 from worker.settings import Problem, Settings, SettingsInvalid
+from worker.stop import Stop
+from worker.supervisor.brief import shared_out
 
 BUS_SCOPE: Final = "https://servicebus.azure.net/.default"
 PLATFORM_ANSWERS_WITHIN_S: Final = 120.0
@@ -50,7 +52,7 @@ async def findings(config: Path | None, *, round_trip: bool, probe_flows: Iterab
         for problem in invalid.problems:
             yield _refused(problem)
         return
-    come_to = derived(settings)
+    come_to = [*derived(settings), *sizing_findings(settings, processes=settings.worker.processes)]
     for finding in come_to:
         yield finding
     yield await _fleet(settings)
@@ -79,8 +81,10 @@ def derived(settings: Settings) -> list[Finding]:
     flows = list(settings.flow_specs().values())
     slowest = max(flows, key=longest_call_s)
     longest_s = longest_call_s(slowest)
+    processes = shared_out(settings)
+    receivers = sum(len(lane_sources(each)) for each in processes)
     found = [
-        ok("credit", f"{worker.concurrency} requests locked at most, over {len(lane_sources(settings))} receivers"),
+        ok("credit", f"{worker.concurrency} requests locked at most, over {receivers} receivers"),
         ok(
             "lock time",
             f"{longest_s:.0f} s at worst (flow {slowest.name}: {slowest.retry.attempts} attempts of "
@@ -90,7 +94,7 @@ def derived(settings: Settings) -> list[Finding]:
         ok("drain", f"{worker.drain_s:g} s, below the platform's grace of {worker.grace_s:g} s"),
     ]
     if len(flows) > 1:
-        found.append(_slots(settings))
+        found.append(_slots(processes[-1]))  # the least share of all
     for flow in flows:
         if flow.timeout_s > worker.drain_s:
             cut = f"an attempt of flow {flow.name} may take {flow.timeout_s:g} s and is cut when drain_s ends"
@@ -118,6 +122,7 @@ def derived(settings: Settings) -> list[Finding]:
 
 def _slots(settings: Settings) -> Finding:
     bulkhead, concurrency, flows = bulkhead_of(settings), settings.worker.concurrency, list(settings.flow_specs())
+    processes = settings.worker.processes
     if redelivery_queue(settings) is None:
         remedy = "set servicebus.retry_queue"
         if settings.servicebus.request_sessions:
@@ -128,8 +133,8 @@ def _slots(settings: Settings) -> Finding:
         return hint("slots", f"{unkept} take all {concurrency}; {remedy}")
     if bulkhead.kept == 0:
         few = f"{concurrency} slots are too few to keep any for each of {len(flows)} flows: one that hangs may take all"
-        return hint("slots", f"{few}; raise worker.concurrency to {2 * len(flows)} at least")
-    most = f"a flow may hold {bulkhead.most(flows[0])} of {concurrency}"
+        return hint("slots", f"{few}; raise worker.concurrency to {2 * len(flows) * processes} at least")
+    most = f"a flow may hold {bulkhead.most(flows[0])} of {concurrency}{' in each process' if processes > 1 else ''}"
     return ok("slots", f"{most}; {bulkhead.kept} are kept for each of the {len(flows)}")
 
 

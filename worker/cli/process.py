@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Final
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
-_UNTIL_SIGNALLED: Final = ("run", "emulator")  # for these a signal is the regular end
+_UNTIL_SIGNALLED: Final = ("run", "process", "emulator")  # for these a signal is the regular end
 
 
 def prepare(arguments: Sequence[str]) -> None:

@@ -21,11 +21,17 @@ def run(
 
     Exit status: 0 after a clean drain, 2 for bad settings, 1 otherwise.
     """  # noqa: D301 - click keeps the lines of a paragraph after \b
-    from worker import app, logs
+    from worker import logs
 
     settings = settings_from(config)
     try:
         logs.configure(log_level)
     except ValueError as wrong:
         raise typer.BadParameter(f"{wrong}", param_hint="--log-level") from None
+    if settings.worker.processes > 1:
+        from worker.supervisor import supervise
+
+        raise typer.Exit(in_loop(supervise.run(settings, log_level=log_level)))
+    from worker import app
+
     raise typer.Exit(in_loop(app.run(settings)))

@@ -24,6 +24,10 @@ class JsonSchema:
     document: bytes = field(repr=False)
     _validator: Validator = field(repr=False, compare=False)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process compiles it anew."""
+        return compile_schema, (self.document,)
+
     def fault(self, body: bytes) -> str | None:
         """The first place that breaks it, as a JSON pointer, and how; never the value that stands there."""
         text, start = document_text(body)

@@ -1,6 +1,10 @@
 """Whether this worker should be sent work, and in words why not."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+
+DRAINING: Final = "draining: the worker finishes what it has and takes nothing new"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +30,7 @@ def readiness(
     """One lane is enough: a worker with a connection in trouble still answers."""
     reasons = []
     if is_draining:
-        reasons.append("draining: the worker finishes what it has and takes nothing new")
+        reasons.append(DRAINING)
     elif lanes_receiving == 0 and (bus_failure is not None or not is_paused):
         reasons.append(f"not receiving: {bus_failure or 'connecting to the request queue'}")
     if token_failure is not None:
@@ -34,3 +38,13 @@ def readiness(
     if loop_failure is not None:
         reasons.append(f"held up: {loop_failure}; give the worker more CPU, or less concurrency")
     return Readiness(reasons=tuple(reasons))
+
+
+def readiness_of_all(processes: Sequence[Readiness], *, is_draining: bool) -> Readiness:
+    """Of one worker in several processes, as it is of lanes: one is enough."""
+    if is_draining:
+        return Readiness(reasons=(DRAINING,))
+    if any(each.is_ready for each in processes):
+        return Readiness(reasons=())
+    named = (f"process {number}: {reason}" for number, each in enumerate(processes) for reason in each.reasons)
+    return Readiness(reasons=tuple(named))

@@ -12,10 +12,11 @@ LOOK_UP_S = 5.0
 
 
 class Fleet:
-    """`workers` includes this one: as set, or as last counted by `name`, where one is set."""
+    """`workers` includes this one: as set, or as last counted by `name`, where one is set; each in `processes`."""
 
-    def __init__(self, *, workers: int, name: str | None) -> None:
-        self.workers = workers
+    def __init__(self, *, replicas: int, processes: int, name: str | None) -> None:
+        self._processes = processes
+        self.workers = replicas * processes
         self.name = name
         self.failure: str | None = None
 
@@ -35,5 +36,5 @@ class Fleet:
         addresses: dict[int, set[str]] = defaultdict(set)  # a pod has one in each family
         for family, _, _, _, address in found:
             addresses[family].add(str(address[0]))
-        self.workers = max(1, *map(len, addresses.values()))
+        self.workers = max(1, *map(len, addresses.values())) * self._processes
         return None

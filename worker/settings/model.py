@@ -114,6 +114,7 @@ class WorkerSettings(Section):
     max_age_s: Seconds = 86_400
     default_timeout_s: Seconds = 110
     redelivery_s: tuple[Seconds, ...] = Field(default=(5, 30, 120, 600), strict=False)
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
     replicas: Count = 1
     replicas_dns: Annotated[Host | None, Absent] = Field(default=None, examples=["flowbridge-workers.flows.svc"])
 

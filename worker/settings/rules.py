@@ -8,7 +8,7 @@ from worker.core.dataverse.facts import EventFacts
 from worker.core.match import Match
 from worker.settings.addresses import has_signature, is_loopback, split_url
 from worker.settings.content_rules import broken_content, broken_query
-from worker.settings.model import FlowSettings, MatchSettings, ServiceBusSettings, Settings
+from worker.settings.model import FlowSettings, MatchSettings, ServiceBusSettings, Settings, WorkerSettings
 from worker.settings.problems import Problem, did_you_mean
 
 Sound: TypeAlias = Callable[..., bool]  # whether none of these keys is known to be wrong, nor (is_whole) any inside
@@ -115,12 +115,22 @@ def _worker(settings: Settings, sound: Sound) -> Iterator[Problem]:
             what="copies for later never go to a topic, and there is no queue for them",
             fix="set retry_queue, or worker.redelivery_s = []",
         )
-    if bus.retry_queue is not None and worker.concurrency < 2 and sound("worker.concurrency", "servicebus.retry_queue"):
-        yield Problem(
-            key="worker.concurrency",
-            what="expected at least 2, one slot for the subscription and one for retry_queue, got 1",
-            fix="raise it, or remove retry_queue and set worker.redelivery_s = []",
-        )
+    if sound("worker.concurrency", "worker.processes", "servicebus.retry_queue"):
+        yield from _slots(worker, has_retry_queue=bus.retry_queue is not None)
+
+
+def _slots(worker: WorkerSettings, *, has_retry_queue: bool) -> Iterator[Problem]:
+    """Every process receives from whatever the worker receives from."""
+    each = 2 if has_retry_queue else 1
+    if worker.concurrency >= each * worker.processes:
+        return
+    expected, fix = f"at least {each}", "raise it"
+    if worker.processes > 1:
+        expected, fix = f"{expected} for each of worker.processes ({worker.processes})", f"{fix}, or lower processes"
+    if has_retry_queue:
+        expected += ", one slot for the subscription and one for retry_queue"
+        fix += ", or remove retry_queue and set worker.redelivery_s = []"
+    yield Problem(key="worker.concurrency", what=f"expected {expected}, got {worker.concurrency}", fix=fix)
 
 
 def _flows(settings: Settings, sound: Sound, *, needs_flows: bool) -> Iterator[Problem]:
@@ -138,6 +148,8 @@ def _flows(settings: Settings, sound: Sound, *, needs_flows: bool) -> Iterator[P
             yield from broken_url(flow, key, sound)
         if sound(*(f"{key}.{name}" for name in ("method", "body", "body_template", "query", "request_schema"))):
             yield from broken_content(flow, key)
+        if sound(f"{key}.concurrency", "worker.processes", "worker.replicas"):
+            yield from _calls(flow, settings.worker, key)
         if flow.hedge_after_s > 0 and not flow.idempotent and sound(f"{key}.hedge_after_s", f"{key}.idempotent"):
             yield Problem(
                 key=f"{key}.hedge_after_s",
@@ -150,6 +162,18 @@ def _flows(settings: Settings, sound: Sound, *, needs_flows: bool) -> Iterator[P
                 what=f"expected at most retry.max_s ({flow.retry.max_s:g}), got {flow.retry.first_s:g}",
                 fix="lower first_s or raise max_s",
             )
+
+
+def _calls(flow: FlowSettings, worker: WorkerSettings, key: str) -> Iterator[Problem]:
+    """No process has a share of less than one call at once, so more of them would be too many for the flow."""
+    sharing = worker.processes * worker.replicas
+    if worker.processes > 1 and flow.concurrency < sharing:
+        yield Problem(
+            key=f"{key}.concurrency",
+            what=f"expected at least one call for each process of each replica, {sharing} in all, "
+            f"got {flow.concurrency}",
+            fix="lower worker.processes, or raise it if the flow bears that",
+        )
 
 
 def _name(flow: FlowSettings, key: str, first_use: dict[str, int], *, is_only: bool) -> Iterator[Problem]:

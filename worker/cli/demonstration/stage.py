@@ -9,12 +9,13 @@ from typing import Final
 
 import orjson
 
-from worker.app import Stop, assembled, drained
+from worker.app import assembled, drained
 from worker.bridge.observed import Observed
 from worker.emulator.broker import QueueProperties, Topology
 from worker.emulator.server import EmbeddedBroker
 from worker.emulator.standins import Answer, Behaviour, FlowStandIn, IdentityStandIn
 from worker.settings import Settings, load
+from worker.stop import Stop
 
 REQUESTS: Final = "flow-requests"
 REPLIES: Final = "flow-replies"

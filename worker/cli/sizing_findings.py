@@ -1,0 +1,100 @@
+"""What the numbers of the settings come to: requests a second, pods, memory."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from worker.app import bulkhead_of
+from worker.cli.finding import Finding, hint, ok
+from worker.core import sizing
+from worker.core.sizing import Bound, FlowLimits
+from worker.settings import Settings
+
+FLOWS_S: Final = (0.2, 1.0, 10.0)
+SLOTS_FOR_A_CALL: Final = 2  # one that calls, one that waits for its turn or pauses before another try
+FAR_ABOVE: Final = 2 * SLOTS_FOR_A_CALL
+_BOUND_BY: Final = {
+    Bound.SLOTS: "worker.concurrency",
+    Bound.FLOWS: "the flows' limits",
+    Bound.CPU: "its CPU",
+}
+
+
+def sizing_findings(settings: Settings, *, processes: int = 1) -> Iterator[Finding]:
+    concurrency, sharing = settings.worker.concurrency, settings.worker.replicas * processes
+    specs = settings.flow_specs().values()
+    flows = [FlowLimits(concurrency=flow.concurrency, rate_per_s=flow.rate_per_s) for flow in specs]
+    yield _throughput(concurrency, [flow.share(processes, of=sharing) for flow in flows], processes)
+    yield _keda(concurrency, flows, processes)
+    yield _memory(concurrency, max(flow.max_response_bytes for flow in specs))
+    yield from _contradictions(settings, processes)
+
+
+def _throughput(concurrency: int, shares: Sequence[FlowLimits], processes: int) -> Finding:
+    told = []
+    for flow_s in FLOWS_S:
+        most = sizing.throughput(concurrency=concurrency, flows=shares, flow_s=flow_s, processes=processes)
+        told.append(f"{_number(most.per_s)} where a flow takes {flow_s:g} s ({_BOUND_BY[most.bound]})")
+    namespace = f"a Standard namespace takes {_number(sizing.standard_per_s())} for all workers together"
+    return ok("throughput", f"requests/s of this worker at most, and what bounds them: {', '.join(told)}; {namespace}")
+
+
+def _keda(concurrency: int, flows: Sequence[FlowLimits], processes: int) -> Finding:
+    told = []
+    for flow_s in FLOWS_S:
+        free = sizing.throughput(concurrency=concurrency, flows=None, flow_s=flow_s, processes=processes).per_s
+        count = sizing.message_count(pod_per_s=min(free, sizing.flows_per_s(flows, flow_s)), flow_s=flow_s)
+        pods = sizing.most_pods(flows, pod_per_s=free, flow_s=flow_s, processes=processes)
+        told.append(f"{count} and {pods} where a flow takes {flow_s:g} s")
+    why = f"a pod busy to {sizing.BUSY:.0%}, and no more pods than the flows' limits keep busy"
+    return ok("keda", f"messageCount and maxReplicaCount: {', '.join(told)} ({why})")
+
+
+def _memory(concurrency: int, max_response_bytes: int) -> Finding:
+    least = concurrency * sizing.BYTES_PER_REQUEST
+    most = sizing.memory_bytes(concurrency=concurrency, max_response_bytes=max_response_bytes)
+    largest = f"the largest message of {_size(sizing.STANDARD_MESSAGE_BYTES)} and answer of {_size(max_response_bytes)}"
+    in_flight = f"{concurrency} requests in flight take {_size(least)} beside their bodies"
+    return ok("memory", f"{in_flight}, {_size(most)} at worst: with {largest} in each")
+
+
+def _number(per_s: float) -> str:
+    return f"{per_s:,.0f}" if per_s >= 10 else f"{per_s:.2g}"
+
+
+def _size(size_bytes: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.3g} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.3g} GB"
+
+
+def _contradictions(settings: Settings, processes: int) -> Iterator[Finding]:
+    concurrency, workers = settings.worker.concurrency, settings.worker.replicas
+    flows = settings.flow_specs()
+    shares = {
+        name: FlowLimits(concurrency=flow.concurrency).share(processes, of=workers * processes).concurrency
+        for name, flow in flows.items()
+    }
+    calls = sum(shares.values())
+    if concurrency > FAR_ABOVE * calls:
+        waiting = f"worker.concurrency is {concurrency}, but this worker's share of the flows' concurrency is {calls}"
+        remedy = f"lower it to {SLOTS_FOR_A_CALL * calls}, or raise the flows' concurrency"
+        yield hint("throughput", f"{waiting}: what waits here is locked, and no other worker can take it; {remedy}")
+    for name, flow in flows.items():
+        if flow.concurrency < workers:
+            each = f"flow {name} takes {flow.concurrency} calls at once, but each of {workers} workers may make one"
+            yield hint("throughput", f"{each}; set worker.replicas to {flow.concurrency}, or raise its concurrency")
+    places = bulkhead_of(settings)
+    for name in _chosen(settings):
+        if shares[name] > places.most(name) and settings.worker.replicas_dns is None:
+            wanted = f"flow {name} may be called {flows[name].concurrency} times at once"
+            slots = f"{workers} workers" if workers > 1 else "the worker"
+            there = f"{slots} of {concurrency} slots can make {workers * places.most(name)} calls of it"
+            remedy = "raise worker.concurrency or worker.replicas, or lower the flow's concurrency"
+            yield hint("throughput", f"{wanted}, but {there}; {remedy}")
+
+
+def _chosen(settings: Settings) -> Iterator[str]:
+    """Flows whose concurrency somebody wrote down; a default contradicts nothing."""
+    return (flow.called for flow in settings.flows if "concurrency" in flow.model_fields_set)

@@ -14,14 +14,16 @@ SOURCE: Final = QueueSource(queue="flow-requests")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    lanes: int = 8
+    lanes: int = 2
+    window: int = 12
     most: int = 1
     wait_s: float = 0.5
-    prefetch: int = 0
     is_chosen: bool = False
 
     def __str__(self) -> str:
-        name = f"{self.lanes} x most {self.most}, wait {self.wait_s:g}, prefetch {self.prefetch}"
+        name = f"{self.lanes}, window {self.window}"
+        if self.most > 1:
+            name = f"{self.lanes}, most {self.most}, wait {self.wait_s:g}"
         return f"{name} [chosen]" if self.is_chosen else name
 
 
@@ -35,14 +37,14 @@ class Intake(Protocol):
 
 class LaneIntake:
     def __init__(self, bus: Bus, shape: Shape) -> None:
-        self._lane = ReceiverLane(bus, SOURCE)
+        self._lane = ReceiverLane(bus, SOURCE, window=shape.window)
         self._shape = shape
 
     async def open(self) -> None:
         await self._lane.open()
 
     async def take(self) -> list[float]:
-        deliveries = await self._lane.receive(most=self._shape.most, wait_s=self._shape.wait_s)
+        deliveries = await self._lane.receive(wait_s=self._shape.wait_s)
         now_ms = time.time() * 1000
         settled = await self._lane.settle([(delivery, Complete()) for delivery in deliveries])
         if any(each is not Settled.DONE for each in settled):
@@ -53,11 +55,11 @@ class LaneIntake:
         await self._lane.close()
 
 
-class PrefetchingIntake:
+class BatchIntake:
     """What `ReceiverLane` doesn't do, by the SDK itself, with the same conversion."""
 
     def __init__(self, bus: Bus, shape: Shape) -> None:
-        self._receiver = bus.receiver(SOURCE, prefetch=shape.prefetch)
+        self._receiver = bus.receiver(SOURCE)
         self._shape = shape
 
     async def open(self) -> None:
@@ -76,4 +78,4 @@ class PrefetchingIntake:
 
 
 def intake_of(bus: Bus, shape: Shape) -> Intake:
-    return PrefetchingIntake(bus, shape) if shape.prefetch else LaneIntake(bus, shape)
+    return BatchIntake(bus, shape) if shape.most > 1 else LaneIntake(bus, shape)

@@ -9,8 +9,9 @@ of this process. The broker and the sender are processes of their own. For each 
              queue; the broker stamps whole ms: up to 0.5 ms off
   idle %     of a core that this process takes while nothing comes
 
-`wait` is the SDK's max_wait_time: how long a receive waits for a first message. A receive that asks for more than one
-message (`most`) then waits for the rest, too. Takes about a minute.
+`window` is how many messages the broker is asked for at once. `most`: a receive that always asks the SDK for several,
+and waits for the last of them as long as `wait`, the SDK's max_wait_time, says. Takes about a
+minute.
 """
 
 import argparse
@@ -37,12 +38,13 @@ SURPLUS: Final = 200  # messages behind the last round, so that it ends before t
 
 SHAPES: Final = (
     Shape(is_chosen=True),
-    Shape(lanes=4),
     Shape(lanes=1),
-    Shape(most=10, wait_s=0.02),
-    Shape(most=10, wait_s=1.0),
-    Shape(lanes=1, most=10, wait_s=1.0),
-    Shape(prefetch=20),
+    Shape(lanes=8),
+    Shape(window=1),
+    Shape(lanes=8, window=1),
+    Shape(window=32),
+    Shape(lanes=8, most=10, wait_s=0.02),
+    Shape(lanes=8, most=10, wait_s=1.0),
 )
 
 
@@ -90,7 +92,7 @@ async def main(options: argparse.Namespace) -> None:
     rig.pin(cores.measured)
     rig.say(cores.told(measured="the lanes", rest="the sender"))
     loop = asyncio.get_running_loop()
-    head = ["lanes x a receive", "msg/s", "CPU us", f"p50 at {options.rate:g}/s", "p99", "idle %"]
+    head = ["lanes", "msg/s", "CPU us", f"p50 at {options.rate:g}/s", "p99", "idle %"]
     async with rig.broker("flow-requests", core=cores.broker) as broker:
         with feeder(cores.rest) as process:
 

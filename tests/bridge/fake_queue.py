@@ -224,6 +224,11 @@ class FakeLink:
 class FakeLane(FakeLink):
     """Fits `bridge.ports.Lane`, and checks that it is used like one: by one task, within its credit."""
 
+    def __init__(self, queue: FakeQueue, *, window: int = 1) -> None:
+        super().__init__(queue)
+        self.window = window
+        self.settling_s = ROUND_TRIP_S
+
     def fail(self, outage: BusFailure, *, is_noticed: bool = False) -> None:
         """Locks live on in either case."""
         self.outage = outage
@@ -237,18 +242,18 @@ class FakeLane(FakeLink):
                 raise self.outage
             self.is_open = True
 
-    async def receive(self, *, most: int, wait_s: float) -> list[Delivery]:
-        assert most > 0
+    async def receive(self, *, wait_s: float) -> list[Delivery]:
         with self._alone("receive"):
             self._require_link()
-            self.credit = most
+            if self.credit == 0:
+                self.credit = self.window
             self.queue.push()
             if not self.buffer:
                 await self._wait(wait_s)
             if self.buffer:
                 await asyncio.sleep(ROUND_TRIP_S)
             self._require_link()
-            taken, self.buffer = self.buffer[:most], self.buffer[most:]
+            taken, self.buffer = self.buffer[:1], self.buffer[1:]
             self.credit -= len(taken)
             self.handed_out.extend(taken)
             return taken
@@ -256,7 +261,7 @@ class FakeLane(FakeLink):
     async def settle(self, batch: Sequence[tuple[Delivery, Settlement]]) -> list[Settled]:
         assert batch
         with self._alone("settle"):
-            await asyncio.sleep(ROUND_TRIP_S)
+            await asyncio.sleep(self.settling_s)
             return [self._settle_one(delivery, settlement) for delivery, settlement in batch]
 
     async def renew_lock(self, delivery: Delivery) -> float | None:

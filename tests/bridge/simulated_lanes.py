@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from worker.core.delivery import Delivery
 from worker.core.failures import BusFailure, Misconfigured
@@ -46,8 +46,8 @@ class Held:
 class SimulatedLink(FakeLink):
     """`applied` are the locks by which the broker has settled a message for good."""
 
-    def __init__(self, worker: "SimulatedWorker", number: int) -> None:
-        super().__init__(worker.simulation.queue)
+    def __init__(self, worker: "SimulatedWorker", number: int, **link: Any) -> None:
+        super().__init__(worker.simulation.queue, **link)
         self.worker = worker
         self.name = f"{worker.name} lane-{number}"
         self.troubled_at = 0.0
@@ -106,8 +106,8 @@ class SimulatedLink(FakeLink):
 
 
 class SimulatedLane(SimulatedLink, FakeLane):
-    def __init__(self, worker: "SimulatedWorker", number: int) -> None:
-        super().__init__(worker, number)
+    def __init__(self, worker: "SimulatedWorker", number: int, *, window: int) -> None:
+        super().__init__(worker, number, window=window)
         self._is_fresh = False  # what it handed out may end at once
 
     def may_lose(self, held: Held, *, granted_at: float) -> bool:
@@ -120,9 +120,9 @@ class SimulatedLane(SimulatedLink, FakeLane):
         await super().open()
         self.troubled_at = now()
 
-    async def receive(self, *, most: int, wait_s: float) -> list[Delivery]:
+    async def receive(self, *, wait_s: float) -> list[Delivery]:
         self.worker.require_life()
-        taken = await super().receive(most=most, wait_s=wait_s)
+        taken = await super().receive(wait_s=wait_s)
         self._is_fresh = bool(taken)
         if taken:
             self.worker.takes(self, taken)

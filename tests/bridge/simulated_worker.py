@@ -47,9 +47,10 @@ class SimulatedWorker:
         self.simulation = simulation
         self.name = name
         self.concurrency = concurrency
-        # As many lanes as slots at most: an idle lane keeps a slot for the credit that it gave.
+        # As many lanes as slots at most: an idle lane keeps slots for the credit that it gave.
         numbers = range(min(lanes, concurrency))
-        plain = [] if simulation.is_ordered else [SimulatedLane(self, number) for number in numbers]
+        window = min(3, concurrency // len(numbers))
+        plain = [] if simulation.is_ordered else [SimulatedLane(self, number, window=window) for number in numbers]
         self.session_lanes = [SimulatedSessionLane(self, number) for number in numbers] if simulation.is_ordered else []
         self.lanes: list[SimulatedLink] = [*plain, *self.session_lanes]
         self.held: dict[int, list[Held]] = defaultdict(list)  # by sequence number

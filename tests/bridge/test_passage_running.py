@@ -280,7 +280,7 @@ async def test_a_copy_without_a_place_and_without_time_to_wait_for_one_is_fetche
 async def test_a_defect_while_fetching_is_not_told_as_if_the_flow_had_not_run(world: World) -> None:
     copy = await handed_over(world, **CALLER)
     passage = world.passage(replace(world.received(copy), delivery_count=2))
-    world.bridge.places.entered = None  # type: ignore[assignment, method-assign]  # ours, before anything is fetched
+    world.bridge.places.enter = None  # type: ignore[assignment, method-assign]  # ours, before anything is fetched
     with pytest.raises(TypeError):
         await passage.process()
     await passage.answer_after_defect()

@@ -17,7 +17,7 @@ async def test_lanes_share_the_slots_and_tell_what_they_do(world: World) -> None
     lanes = [FakeLane(queue) for _ in range(3)]
     observed: list[Observed] = []
     world.flows.takes_s = 10.0
-    pump = Pump(lanes, bridge=world.bridge, concurrency=5, observe=observed.append)
+    pump = Pump(lanes, least=3, bridge=world.bridge, concurrency=5, observe=observed.append)
     queue.put(*(world.delivery(**CALLER) for _ in range(12)))
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(pump.run())
@@ -43,7 +43,7 @@ async def test_lanes_share_the_slots_and_tell_what_they_do(world: World) -> None
 async def test_a_slot_freed_by_one_lane_reaches_another_although_a_third_that_waits_is_broken(world: World) -> None:
     first, second = FakeQueue(), FakeQueue()
     lanes = [FakeLane(first), FakeLane(second)]
-    pump = Pump(lanes, bridge=world.bridge, concurrency=1, observe=lambda _observed: None)
+    pump = Pump(lanes, least=2, bridge=world.bridge, concurrency=1, observe=lambda _observed: None)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(pump.run())
         await asyncio.sleep(1.0)
@@ -60,7 +60,9 @@ async def test_a_slot_freed_by_one_lane_reaches_another_although_a_third_that_wa
 async def test_a_cut_reaches_every_lane(world: World) -> None:
     queue = FakeQueue()
     world.flows.takes_s = 500.0
-    pump = Pump([FakeLane(queue), FakeLane(queue)], bridge=world.bridge, concurrency=4, observe=lambda _observed: None)
+    pump = Pump(
+        [FakeLane(queue), FakeLane(queue)], least=2, bridge=world.bridge, concurrency=4, observe=lambda _observed: None
+    )
     queue.put(*(world.delivery("safe") for _ in range(4)))
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(pump.run())

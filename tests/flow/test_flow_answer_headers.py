@@ -9,7 +9,7 @@ from yarl import URL
 from worker.core.flow_spec import RetrySpec
 from worker.core.outcome import Answered, Unavailable
 from worker.core.response import Response
-from worker.flow.exchange import Departure, HttpRequest, exchange, open_session
+from worker.flow.exchange import Departure, HttpRequest, Session, exchange
 
 THROTTLED = b'{"error":{"code":"Throttled"}}'
 REMAINING = "x-ms-ratelimit-burst-remaining-workflow-writes"
@@ -79,7 +79,7 @@ async def test_what_is_left_of_the_burst_is_read_where_it_is_a_count(
     status: int, headers: list[str], remaining: int | None
 ) -> None:
     until = asyncio.get_running_loop().time() + 3.0
-    async with raw_server(says(http(status, *headers, body=b"x"))) as url, open_session() as session:
+    async with raw_server(says(http(status, *headers, body=b"x"))) as url, Session() as session:
         request = HttpRequest(method="POST", url=URL(url), headers={}, body=b"{}")
         response = await exchange(session, request, Departure(), until=until, most_bytes=9)
     assert isinstance(response, Response)

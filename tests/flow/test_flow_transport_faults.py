@@ -135,8 +135,8 @@ async def test_a_connection_that_answers_before_it_is_asked_is_heard_once(caller
     assert connections == 1
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-async def test_a_method_that_http_calls_idempotent_is_not_sent_twice(caller: Caller, method: str) -> None:
+@pytest.mark.parametrize("method", ["POST", "PATCH", "GET", "PUT", "DELETE"])
+async def test_a_request_is_not_sent_twice_not_even_one_that_http_calls_idempotent(caller: Caller, method: str) -> None:
     requests: list[bytes] = []
 
     async def swallow(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:

@@ -31,7 +31,7 @@ class Bridge:
         self._replies = replies
 
     async def take(self) -> Delivery:
-        while not (deliveries := await self._lane.receive(most=1, wait_s=1)):
+        while not (deliveries := await self._lane.receive(wait_s=1)):
             pass
         await self._lane.settle([(deliveries[0], Complete())])
         return deliveries[0]

@@ -27,7 +27,7 @@ async def until_lost(lane: ReceiverLane) -> str:
     async with asyncio.timeout(10):
         while True:
             try:
-                await lane.receive(most=1, wait_s=0.05)
+                await lane.receive(wait_s=0.05)
             except BusUnreachable as failure:
                 return str(failure)
 
@@ -45,7 +45,7 @@ async def test_a_link_that_is_detached_for_an_expired_token_gets_a_fresh_one(
     lane: ReceiverLane, send: Send, broker: EmbeddedBroker
 ) -> None:
     await send({})
-    [delivery] = await lane.receive(most=1, wait_s=5)
+    [delivery] = await lane.receive(wait_s=5)
     broker.faults.detach_links(
         QUEUE, condition="amqp:unauthorized-access", description="ExpiredToken: the token has expired."
     )

@@ -24,7 +24,7 @@ def numbered(count: int) -> list[dict[str, object]]:
 async def take(lane: ReceiverLane, count: int) -> list[Delivery]:
     deliveries: list[Delivery] = []
     while len(deliveries) < count:
-        deliveries += await lane.receive(most=1, wait_s=5)
+        deliveries += await lane.receive(wait_s=5)
     return deliveries
 
 
@@ -49,7 +49,7 @@ async def test_a_message_arrives_whole_and_at_once(lane: ReceiverLane, send: Sen
         }
     )
     started = asyncio.get_running_loop().time()
-    [delivery] = await lane.receive(most=1, wait_s=5)
+    [delivery] = await lane.receive(wait_s=5)
     now = asyncio.get_running_loop().time()
     assert now - started < 0.2  # the SDK waits so long for more, unless one is all that was asked for
     assert (delivery.body, delivery.message_id, delivery.correlation_id) == (b"\x00body", "m", "c")
@@ -62,20 +62,20 @@ async def test_a_message_arrives_whole_and_at_once(lane: ReceiverLane, send: Sen
 
 
 async def test_credit_is_what_the_broker_may_still_send(lane: ReceiverLane, send: Send) -> None:
-    assert await lane.receive(most=1, wait_s=0.05) == []
+    assert await lane.receive(wait_s=0.05) == []
     assert lane.credit == 1
     await send({})
-    assert len(await lane.receive(most=1, wait_s=5)) == 1
+    assert len(await lane.receive(wait_s=5)) == 1
     assert lane.credit == 0
 
 
 async def test_a_message_that_comes_between_two_receives_is_not_lost(
     lane: ReceiverLane, send: Send, broker: EmbeddedBroker
 ) -> None:
-    await lane.receive(most=1, wait_s=0.05)
+    await lane.receive(wait_s=0.05)
     await send({})
     await broker.until(lambda facts: facts.counts(QUEUE).locked == 1)  # on the credit left over
-    [delivery] = await lane.receive(most=1, wait_s=5)
+    [delivery] = await lane.receive(wait_s=5)
     assert delivery.delivery_count == 0
 
 
@@ -169,9 +169,9 @@ async def test_after_a_lost_connection_the_lane_is_opened_again_and_settles_what
     before = await take(lane, 3)
     broker.faults.cut_connections(resets=resets)
     with pytest.raises(BusUnreachable):
-        await lane.receive(most=1, wait_s=5)
+        await lane.receive(wait_s=5)
     with pytest.raises(BusUnreachable):
-        await lane.receive(most=1, wait_s=5)
+        await lane.receive(wait_s=5)
     await lane.open()
     after = await take(lane, 3)  # delivery ids have started over: 1, 2, 3 are there twice
     mixed = [delivery for pair in zip(before, after, strict=True) for delivery in pair]
@@ -221,9 +221,12 @@ async def test_a_settlement_is_not_cut_by_cancellation(lane: ReceiverLane, send:
 
 
 async def test_what_was_asked_for_but_not_handed_out_goes_back_at_no_delivery_count(
-    lane: ReceiverLane, send: Send, broker: EmbeddedBroker
+    bus: Bus, send: Send, broker: EmbeddedBroker
 ) -> None:
-    await lane.receive(most=5, wait_s=0.05)
+    lane = ReceiverLane(bus, QueueSource(queue=QUEUE), window=5)
+    await lane.open()
+    await lane.receive(wait_s=0.05)
+    assert lane.credit == 5
     await send(*numbered(5))
     await broker.until(lambda facts: facts.counts(QUEUE).locked == 5)
     await lane.close()
@@ -234,7 +237,7 @@ async def test_what_was_asked_for_but_not_handed_out_goes_back_at_no_delivery_co
 async def test_a_lane_that_is_not_open_settles_nothing_and_closes_without_a_word(bus: Bus) -> None:
     lane = ReceiverLane(bus, QueueSource(queue=QUEUE))
     with pytest.raises(BusUnreachable):
-        await lane.receive(most=1, wait_s=1)
+        await lane.receive(wait_s=1)
     await lane.close()
     assert await lane.settle([]) == []
 
@@ -263,9 +266,9 @@ async def test_a_receive_that_is_stuck_is_given_up(
 ) -> None:
     monkeypatch.setattr(lanes, "STALLED_S", -4.8)
     with pytest.raises(BusUnreachable, match="no answer in time"):
-        await lane.receive(most=1, wait_s=5)
+        await lane.receive(wait_s=5)
     with pytest.raises(BusUnreachable):
-        await lane.receive(most=1, wait_s=5)
+        await lane.receive(wait_s=5)
 
 
 async def test_requests_may_come_from_a_subscription(bus: Bus, broker: EmbeddedBroker, send: Send) -> None:

@@ -1,10 +1,14 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
 
 import pytest
 from azure.servicebus.aio import ServiceBusSender
 
+from worker.core.delivery import PropertyValue
 from worker.core.redelivery import Copy
 from worker.core.reply import Reply, Undelivered
 from worker.core.request import ReturnAddress
@@ -61,6 +65,38 @@ async def test_a_reply_arrives_in_its_session_with_its_types(bus: Bus) -> None:
     assert (received.body, received.content_type, received.time_to_live_s) == (b"\x00", "text/plain", 30.0)
     assert received.properties == reply.properties
     await session.close()
+
+
+@pytest.mark.parametrize("session_id", [None, "s"])
+async def test_a_message_is_on_the_wire_what_the_sdk_makes_of_its_own_kind(
+    outbox: Outbox, broker: EmbeddedBroker, send: Send, session_id: str | None
+) -> None:
+    properties: dict[str, PropertyValue] = {
+        "text": "ä",
+        "number": -5,
+        "more": 2**31 - 1,
+        "flag": True,
+        "part": 0.1,
+        "id": UUID(int=5),
+        "none": None,
+    }
+    fields: dict[str, Any] = {
+        "body": b"{}",
+        "message_id": "m",
+        "content_type": "application/json",
+        "correlation_id": "c",
+        "session_id": session_id,
+        "partition_key": "p" if session_id is None else None,
+        "subject": "subject",
+        "to": "to",
+        "reply_to": "queue",
+        "reply_to_session_id": "answers",
+    }
+    enqueue_at = datetime(2100, 1, 1, tzinfo=UTC)
+    await send({**fields, "application_properties": properties, "scheduled_enqueue_time_utc": enqueue_at})
+    assert await outbox.send(Outgoing(**fields, properties=properties, enqueue_at=enqueue_at), until=now() + 10) is None
+    theirs, ours = broker.facts.messages(QUEUE)
+    assert ours.message == theirs.message
 
 
 async def test_a_queue_outside_the_allow_list_gets_nothing(bus: Bus) -> None:
@@ -205,13 +241,13 @@ async def test_an_error_inside_comes_out_as_it_is(bus: Bus) -> None:
 
 async def test_a_copy_waits_at_the_broker_and_comes_back_whole(bus: Bus, lane: ReceiverLane, send: Send) -> None:
     await send({"message_id": "first", "correlation_id": "c", "application_properties": {"n": 5}})
-    [original] = await lane.receive(most=1, wait_s=5)
+    [original] = await lane.receive(wait_s=5)
     properties = {**original.properties, "big": 2**40, "binary": b"\xff\x00", "request-id": "first"}
     copy = Copy(original=original, message_id="second", properties=properties, time_to_live_s=30.0, delay_s=0.5)
     async with RedeliveryOutbox(bus, queue=QUEUE) as redeliveries:
         assert await redeliveries.schedule(copy, until=now() + 10) is None
         scheduled_at = now()
-        [again] = await lane.receive(most=1, wait_s=5)
+        [again] = await lane.receive(wait_s=5)
     assert now() - scheduled_at > 0.3
     assert (again.message_id, again.correlation_id, again.body) == ("second", "c", b"{}")
     assert again.properties == properties

@@ -45,7 +45,7 @@ async def noticed(lane: ReceiverLane) -> str:
     async with asyncio.timeout(10):
         while True:
             try:
-                assert await lane.receive(most=1, wait_s=0.1) == []
+                assert await lane.receive(wait_s=0.1) == []
             except BusUnreachable as failure:
                 return str(failure)
 
@@ -87,7 +87,7 @@ async def test_an_idle_lane_finds_it_out_and_an_answering_peer_stays(
     lane: ReceiverLane, broker: EmbeddedBroker
 ) -> None:
     for _ in range(3):
-        assert await lane.receive(most=1, wait_s=0.25) == []
+        assert await lane.receive(wait_s=0.25) == []
     broker.faults.silence_connections()
     assert "no answer in time" in await noticed(lane)
     await lane.open()
@@ -100,14 +100,14 @@ async def test_the_question_takes_no_message_and_is_not_asked_while_messages_com
     lane: ReceiverLane, send: Send, broker: EmbeddedBroker
 ) -> None:
     await send({"message_id": "first"})
-    [first] = await lane.receive(most=1, wait_s=1)
+    [first] = await lane.receive(wait_s=1)
     links_before = broker.facts.links
     for _ in range(2):
-        assert await lane.receive(most=1, wait_s=0.15) == []
+        assert await lane.receive(wait_s=0.15) == []
     assert broker.facts.links == links_before + 2  # those for management: it was asked now, and not before
     assert await lane.settle([(first, Complete())]) == [Settled.DONE]
     await send({"message_id": "second"})
-    [second] = await lane.receive(most=1, wait_s=1)
+    [second] = await lane.receive(wait_s=1)
     assert second.delivery_count == 0
 
 
@@ -115,7 +115,7 @@ async def test_a_subscription_answers_the_question_too(bus: Bus, broker: Embedde
     lane = ReceiverLane(bus, SubscriptionSource(topic="flow-events", subscription="bridge"))
     await lane.open()
     for _ in range(2):
-        assert await lane.receive(most=1, wait_s=0.25) == []
+        assert await lane.receive(wait_s=0.25) == []
     assert broker.facts.links > 3, "it was asked"
     await lane.close()
 
@@ -124,7 +124,7 @@ async def test_a_renewal_finds_it_out_and_is_made_through_the_next_link(
     lane: ReceiverLane, send: Send, broker: EmbeddedBroker
 ) -> None:
     await send({})
-    [delivery] = await lane.receive(most=1, wait_s=1)
+    [delivery] = await lane.receive(wait_s=1)
     broker.faults.silence_connections(entity=QUEUE)
     started = now()
     with pytest.raises(BusUnreachable, match="no answer in time"):
@@ -140,7 +140,7 @@ async def test_a_settlement_finds_it_out_and_is_made_through_the_next_link(
 ) -> None:
     monkeypatch.setattr(lanes, "SETTLE_S", 0.3)
     await send({}, {})
-    deliveries = [*await lane.receive(most=1, wait_s=1), *await lane.receive(most=1, wait_s=1)]
+    deliveries = [*await lane.receive(wait_s=1), *await lane.receive(wait_s=1)]
     broker.faults.silence_connections(entity=QUEUE)
     batch = [(delivery, Complete()) for delivery in deliveries]
     assert await lane.settle(batch) == [Settled.FAILED] * 2

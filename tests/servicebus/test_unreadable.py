@@ -32,7 +32,7 @@ async def test_it_is_told_and_the_lane_goes_on_at_once(
     await put_unreadable(broker, QUEUE, kind=kind)
     await send({"message_id": "other"})
     with structlog.testing.capture_logs() as logged:
-        taken = await lane.receive(most=1, wait_s=5) + await lane.receive(most=1, wait_s=5)
+        taken = await lane.receive(wait_s=5) + await lane.receive(wait_s=5)
     assert [delivery.message_id for delivery in taken] == ["other"]
     assert [entry["event"] for entry in logged] == ["message_unreadable"]
     for word in (QUEUE, "can't decode", "MaxDeliveryCountExceeded", "as bytes or as text"):
@@ -45,9 +45,9 @@ async def test_what_was_in_hand_when_it_came_can_still_be_settled(
     lane: ReceiverLane, send: Send, broker: EmbeddedBroker
 ) -> None:
     await send({"message_id": "in hand"})
-    [delivery] = await lane.receive(most=1, wait_s=5)
+    [delivery] = await lane.receive(wait_s=5)
     await put_unreadable(broker, QUEUE)
-    assert await lane.receive(most=1, wait_s=5) == []
+    assert await lane.receive(wait_s=5) == []
     assert await lane.renew_lock(delivery) is not None
     assert await lane.settle([(delivery, Complete())]) == [Settled.DONE]
 
@@ -57,8 +57,8 @@ async def test_it_may_come_in_the_midst_of_a_settlement(
     lane: ReceiverLane, send: Send, broker: EmbeddedBroker, kind: str
 ) -> None:
     await send({"message_id": "in hand"})
-    [delivery] = await lane.receive(most=1, wait_s=5)
-    assert await lane.receive(most=1, wait_s=0.05) == []  # the broker may still send one
+    [delivery] = await lane.receive(wait_s=5)
+    assert await lane.receive(wait_s=0.05) == []  # the broker may still send one
     broker.faults.delay_dispositions(QUEUE, delay_s=0.2, times=1)
     settling = asyncio.ensure_future(lane.settle([(delivery, Complete())]))
     await put_unreadable(broker, QUEUE, kind=kind)
@@ -82,13 +82,13 @@ async def test_it_ends_as_a_dead_letter_of_the_brokers_own_and_leaves_no_connect
         receives = 0
         async with asyncio.timeout(20):
             while broker.facts.counts(QUEUE).dead_lettered == 0:
-                assert await lane.receive(most=1, wait_s=0.2) == []
+                assert await lane.receive(wait_s=0.2) == []
                 receives += 1
                 assert broker.facts.connections <= 3
         assert receives < 50, "no hot loop"
         [dead] = broker.facts.messages(f"{QUEUE}/$DeadLetterQueue")
         assert dead.added_properties["DeadLetterReason"] == "MaxDeliveryCountExceeded"
-        assert await lane.receive(most=1, wait_s=0.2) == []
+        assert await lane.receive(wait_s=0.2) == []
         await broker.until(lambda facts: facts.connections == 1)
         await lane.close()
 
@@ -102,7 +102,7 @@ async def test_many_of_them_do_not_keep_the_others_back_for_long(
     seen: list[str | None] = []
     async with asyncio.timeout(20):
         while not seen:
-            seen = [delivery.message_id for delivery in await lane.receive(most=1, wait_s=5)]
+            seen = [delivery.message_id for delivery in await lane.receive(wait_s=5)]
             assert broker.facts.connections <= 3  # the lane's, the one before it, and the sender's
     assert seen == ["other"]
 

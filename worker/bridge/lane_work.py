@@ -11,6 +11,8 @@ from typing import Final
 
 import structlog
 
+from worker.bridge.alarm import Alarm
+from worker.bridge.idling import Idling
 from worker.bridge.lane_facts import LaneFacts
 from worker.bridge.leash import CutReason
 from worker.bridge.observed import Observed
@@ -45,7 +47,9 @@ class LaneWork:
         self._wake = asyncio.Event()
         self._is_stopping = False
         self._is_paused = False
+        self._is_resting = False
         self._is_open = False
+        self._idling = Idling()
         self._outage = Outage()
         self._cuts: list[CutReason] = []
         self._permits = 0  # slots kept free for what the broker may still send
@@ -53,11 +57,13 @@ class LaneWork:
         self._ended: list[Slot] = []
         self._renewals = Renewals()
         self._capacity = LockCapacity()
+        self._expiries = Alarm(self._lose_expired)
 
     @property
     def facts(self) -> LaneFacts:
         return LaneFacts(
-            is_receiving=self._is_open and not self._is_stopping and not self._is_paused,
+            is_on_duty=not self._is_resting,
+            is_receiving=self._is_open and not (self._is_stopping or self._is_paused or self._is_resting),
             in_flight=len(self._in_flight),
             failure=self._outage.why,
         )
@@ -66,6 +72,15 @@ class LaneWork:
         """Nothing more is asked for; what was asked for before may still come."""
         self._is_paused = is_paused
         self._wake.set()
+
+    def rest(self, *, is_resting: bool) -> None:
+        """Receive no more until woken, and hold no link once nothing is in flight."""
+        self._is_resting = is_resting
+        self._wake.set()
+
+    def busy_share(self) -> float | None:
+        """Of the time since this was last asked: not spent waiting for a request, or for a slot. None while closed."""
+        return 1.0 - self._idling.share(_now()) if self._is_open else None
 
     def stop(self) -> None:
         self._is_stopping = True
@@ -81,9 +96,13 @@ class LaneWork:
         """Returns after `stop`, when everything in flight has been settled."""
         async with asyncio.TaskGroup() as work:
             while not self._is_done:
+                if self._may_rest:
+                    await self._rest()
+                    continue
                 try:
                     await self._lane.open()
                     self._is_open = True
+                    self._idling.restart(_now())
                     self._outage.ended()
                     await self._serve(work)
                 except BusFailure as failure:
@@ -91,6 +110,7 @@ class LaneWork:
                     self._keep_permits(0)
                     await self._pause(self._outage.began(failure))
             self._is_open = False
+            self._expiries.cancel()
             await self._lane.close()
             self._keep_permits(0)
 
@@ -98,33 +118,63 @@ class LaneWork:
     def _is_done(self) -> bool:
         return self._is_stopping and not self._in_flight
 
+    @property
+    def _may_rest(self) -> bool:
+        return self._is_resting and not self._in_flight
+
+    async def _rest(self) -> None:
+        """What was asked for and not received goes back to the queue."""
+        self._is_open = False
+        await self._lane.close()
+        self._keep_permits(0)
+        while self._may_rest and not self._is_stopping:
+            await sleep_until_woken(self._wake, NEVER)
+
     async def _serve(self, work: asyncio.TaskGroup) -> None:
         while True:
             await self._settle_ended()
             await self._renew_due()
-            if self._is_done:
+            if self._is_done or self._may_rest:
                 return
             duty_in_s = self._seconds_to_next_duty()
             if duty_in_s == 0:
                 continue
-            if self._is_stopping or self._is_paused or not self._may_receive():
-                await sleep_until_woken(self._wake, duty_in_s)
+            if not self._may_receive():
+                await self._sleep(duty_in_s)
                 continue
             wait_s = _BUSY_WAIT_S if self._in_flight else _IDLE_WAIT_S
-            deliveries = await self._lane.receive(most=self._permits, wait_s=wait_s)
+            self._idling.begin(_now())
+            deliveries = await self._lane.receive(wait_s=wait_s)
+            self._idling.end(_now())
             self._outage.heard()
             for delivery in deliveries:
                 self._start(delivery, work)
             self._keep_permits(self._lane.credit)
 
     def _may_receive(self) -> bool:
-        if len(self._in_flight) >= self._capacity.most:
-            return False  # until one of them ends
-        if self._permits == 0:
-            self._permits = self._slots.take(1)
-        if self._permits == 0:
+        """What was asked for before is received also by a lane that asks for no more: it would lie there locked."""
+        if self._permits > 0:
+            return True
+        if self._is_stopping or self._is_paused or self._is_resting:
+            return False
+        if self._is_full:
+            return False
+        if not self._slots.take(self._lane.window):
             self._slots.wake_when_free(self._wake)
-        return self._permits > 0
+            return False
+        self._permits = self._lane.window
+        return True
+
+    @property
+    def _is_full(self) -> bool:
+        """Until some of its requests end: it could not keep more locks alive."""
+        return bool(self._in_flight) and len(self._in_flight) + self._lane.window > self._capacity.most
+
+    async def _sleep(self, seconds: float) -> None:
+        if not self._is_full:  # another lane would take more
+            self._idling.begin(_now())
+        await sleep_until_woken(self._wake, seconds)
+        self._idling.end(_now())
 
     def _keep_permits(self, needed: int) -> None:
         surplus = self._permits - needed
@@ -194,13 +244,20 @@ class LaneWork:
 
     def _locked(self, slot: Slot, *, until: float) -> None:
         """The end of a lock is kept by a timer, because it comes also while the lane waits for a broken link."""
-        if slot.expiry is not None:
-            slot.expiry.cancel()
         slot.locked_until = until
-        left_s = until - _now()
-        self._capacity.locked_for(left_s)
-        self._renewals.plan(slot, _now() + left_s * random.uniform(*RENEWED_AT))  # noqa: S311 - jitter
-        slot.expiry = asyncio.get_running_loop().call_at(until, self._lose, slot)
+        now = _now()
+        self._capacity.locked_for(until - now)
+        self._renewals.plan(slot, now + (until - now) * random.uniform(*RENEWED_AT))  # noqa: S311 - jitter
+        self._expiries.add(until)
+
+    def _lose_expired(self) -> None:
+        """And look again when the next lock ends, unless it is renewed."""
+        now = _now()
+        for slot in [slot for slot in self._in_flight if slot.locked_until <= now]:
+            self._lose(slot)
+        held = [slot.locked_until for slot in self._in_flight if slot.renew_at < NEVER]
+        if held:
+            self._expiries.add(min(held))
 
     def _lose(self, slot: Slot) -> None:
         if slot.renew_at < NEVER:

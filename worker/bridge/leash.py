@@ -72,4 +72,4 @@ class Leash:
             self._task = None
 
     def _first_of(self, reasons: Container[CutReason]) -> CutReason | None:
-        return next((cut for cut in self._cuts if cut in reasons), None)
+        return next((cut for cut in self._cuts if cut in reasons), None) if self._cuts else None

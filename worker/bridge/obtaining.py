@@ -114,7 +114,8 @@ class Obtaining:
             known = call_of(request, self.delivery, flow, deadline=errand.deadline, now=_now())
         if not isinstance(known, Call | Running):
             return known
-        async with self.places.entered(flow.name) as turn_in_s:
+        turn_in_s, entered_at = await self.places.enter(flow.name), _now()
+        try:
             if isinstance(known, Call):
                 if turn_in_s is not None:
                     return _no_place(flow, turn_in_s)
@@ -123,6 +124,9 @@ class Obtaining:
                     return outcome
                 known = outcome
             return await self._follow(known, errand, turn_in_s=turn_in_s)
+        finally:
+            if turn_in_s is None:
+                self.places.leave(flow.name, entered_at=entered_at)
 
     async def _after_sibling(self, errand: Errand) -> Indeterminate | Settlement | None:
         """Both the first message and a copy of it came here, or somebody sent it again as it was.

@@ -2,8 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from worker.core.bulkhead import Bulkhead
 
@@ -16,18 +14,16 @@ class Places:
         self._waiting: Counter[str] = Counter()
         self._left = asyncio.Event()  # pulsed
 
-    @asynccontextmanager
-    async def entered(self, flow: str) -> AsyncIterator[float | None]:
-        """A place for the scope; or the seconds until its turn, where none is free and none will be in a moment."""
-        if not (self._bulkhead.enter(flow, _now()) or await self._enter_soon(flow)):
-            yield self._bulkhead.next_turn_s(flow, _now())
-            return
-        entered_at = _now()
-        try:
-            yield None
-        finally:
-            now = _now()
-            self._bulkhead.leave(flow, now, held_s=now - entered_at)
+    async def enter(self, flow: str) -> float | None:
+        """None with a place taken, to be left; or the seconds until its turn, where none will be free in a moment."""
+        if self._bulkhead.enter(flow, _now()) or await self._enter_soon(flow):
+            return None
+        return self._bulkhead.next_turn_s(flow, _now())
+
+    def leave(self, flow: str, *, entered_at: float) -> None:
+        now = _now()
+        self._bulkhead.leave(flow, now, held_s=now - entered_at)
+        if self._waiting:
             self._left.set()
             self._left.clear()
 
@@ -46,6 +42,8 @@ class Places:
             return True
         finally:
             self._waiting[flow] -= 1
+            if not self._waiting[flow]:
+                del self._waiting[flow]
 
 
 def _now() -> float:

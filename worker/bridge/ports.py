@@ -21,16 +21,21 @@ class Lane(Protocol):
 
     async def open(self) -> None: ...
 
-    async def receive(self, *, most: int, wait_s: float) -> list[Delivery]:
-        """At most `most`; as soon as one is there when `most` is 1; [] after about `wait_s`. Never cancelled.
-
-        The broker may still deliver up to `credit` more: that many slots must be kept free.
-        """
+    @property
+    def window(self) -> int:
+        """How many deliveries are asked for at once, whenever nothing is left of what was asked for before."""
         ...
 
     @property
     def credit(self) -> int:
-        """Deliveries that the broker may still send on what was asked so far."""
+        """Deliveries that the broker may still send on what was asked so far, or has sent: they come out of `receive`.
+
+        That many slots must be kept free; where it is 0, a `window` of them before the next `receive`.
+        """
+        ...
+
+    async def receive(self, *, wait_s: float) -> list[Delivery]:
+        """What is there, as soon as something is; [] after about `wait_s`. Never cancelled."""
         ...
 
     async def settle(self, batch: Sequence[tuple[Delivery, Settlement]]) -> list[Settled]:

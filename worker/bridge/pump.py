@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from worker.bridge.lane_work import LaneWork
 from worker.bridge.leash import CutReason
 from worker.bridge.observed import Observed
 from worker.bridge.ports import Lane, SessionLane
 from worker.bridge.process import Bridge
+from worker.bridge.roster import Roster
 from worker.bridge.session_work import SessionWork
 from worker.bridge.slots import Slots
 from worker.bridge.turns import Turns
@@ -16,7 +18,7 @@ from worker.bridge.turns import Turns
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PumpFacts:
-    lanes: int
+    lanes: int  # on duty
     lanes_receiving: int
     in_flight: int
     slots_free: int
@@ -26,15 +28,15 @@ class PumpFacts:
 
 
 class Pump:
-    """Of a queue without sessions, by `lanes`; or of one with them, by `sessions`, each a slot of its own.
+    """Of sources without sessions, each by some of its `lanes`, `least` at any time and all of them under load.
 
-    `max_delivery_count`: as a queue with sessions has it.
+    Or of a queue with sessions, by `sessions`, each a slot of its own; `max_delivery_count`: as that queue has it.
     """
 
     def __init__(
         self,
-        lanes: Sequence[Lane] = (),
-        *,
+        *lanes: Sequence[Lane],
+        least: int = 1,
         sessions: Sequence[SessionLane] = (),
         bridge: Bridge,
         concurrency: int,
@@ -43,8 +45,10 @@ class Pump:
     ) -> None:
         self._slots = slots = Slots(concurrency)
         turns = Turns(len(sessions))
+        works = [[LaneWork(lane, bridge=bridge, slots=slots, observe=observe) for lane in source] for source in lanes]
+        self._rosters = [Roster(source, least=least) for source in works]
         self._lanes: list[LaneWork | SessionWork] = [
-            *(LaneWork(lane, bridge=bridge, slots=slots, observe=observe) for lane in lanes),
+            *chain.from_iterable(works),
             *(
                 SessionWork(
                     lane,
@@ -62,9 +66,13 @@ class Pump:
 
     async def run(self) -> None:
         """Returns after `stop`, when everything in flight has been settled."""
-        async with asyncio.TaskGroup() as lanes:
-            for lane in self._lanes:
-                lanes.create_task(lane.run())
+        async with asyncio.TaskGroup() as beside:
+            rosters = [beside.create_task(roster.run()) for roster in self._rosters]
+            async with asyncio.TaskGroup() as lanes:
+                for lane in self._lanes:
+                    lanes.create_task(lane.run())
+            for roster in rosters:
+                roster.cancel()
 
     def pause(self, *, is_paused: bool) -> None:
         """Close the intake, or open it again: requests that nothing could be done with wait in the queue."""
@@ -88,7 +96,7 @@ class Pump:
     def facts(self) -> PumpFacts:
         lanes = [lane.facts for lane in self._lanes]
         return PumpFacts(
-            lanes=len(lanes),
+            lanes=sum(lane.is_on_duty for lane in lanes),
             lanes_receiving=sum(lane.is_receiving for lane in lanes),
             in_flight=sum(lane.in_flight for lane in lanes),
             slots_free=self._slots.free,

@@ -74,6 +74,7 @@ class SessionWork:
     @property
     def facts(self) -> LaneFacts:
         return LaneFacts(
+            is_on_duty=True,
             is_receiving=self._is_sound and not self._is_stopping and not self._is_paused,
             in_flight=0 if self._slot is None else 1,
             failure=self._outage.why,

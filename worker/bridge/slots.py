@@ -14,11 +14,12 @@ class Slots:
         self.free = total
         self._waiting: list[asyncio.Event] = []
 
-    def take(self, wanted: int) -> int:
-        """As many of `wanted` as are free."""
-        taken = min(wanted, self.free)
-        self.free -= taken
-        return taken
+    def take(self, count: int) -> bool:
+        """All of them, or none where fewer are free."""
+        if count > self.free:
+            return False
+        self.free -= count
+        return True
 
     def give_back(self, count: int) -> None:
         if not 0 <= count <= self.total - self.free:

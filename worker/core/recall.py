@@ -5,7 +5,7 @@ A delivery is the same one when sequence number and message id are; a copy or a 
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from worker.core.delivery import Delivery
 from worker.core.outcome import Answered, Refused, RequestOutcome, Running, too_large
@@ -32,8 +32,7 @@ class Recalled:
     settlement: Settlement | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Entry:
+class _Entry(NamedTuple):
     recalled: Recalled
     size_bytes: int
     kept_at: float
@@ -57,13 +56,15 @@ class Recall:
     def keep(
         self, delivery: Delivery, outcome: RequestOutcome | Running, *, settlement: Settlement | None = None, now: float
     ) -> None:
-        self.forget(delivery)
-        kept = _without_large_body(outcome, self._spec.max_bytes // 8)
-        entry = _Entry(
-            recalled=Recalled(outcome=kept, settlement=settlement), size_bytes=500 + _body_bytes(kept), kept_at=now
-        )
-        self._entries[_key(delivery)] = entry
-        self._size_bytes += entry.size_bytes
+        key = _key(delivery)
+        self._drop(key)
+        body_bytes = _body_bytes(outcome)
+        if isinstance(outcome, Answered | Refused) and body_bytes > self._spec.max_bytes // 8:
+            detail = "The flow answered an earlier delivery of this request, but its answer was too large to keep."
+            outcome, body_bytes = too_large(outcome, detail), 0
+        size_bytes = 500 + body_bytes
+        self._entries[key] = _Entry(Recalled(outcome=outcome, settlement=settlement), size_bytes, now)
+        self._size_bytes += size_bytes
         self._evict(now)
 
     def look_up(self, delivery: Delivery, *, now: float) -> Recalled | None:
@@ -72,7 +73,10 @@ class Recall:
         return None if entry is None else entry.recalled
 
     def forget(self, delivery: Delivery) -> None:
-        entry = self._entries.pop(_key(delivery), None)
+        self._drop(_key(delivery))
+
+    def _drop(self, key: _Key) -> None:
+        entry = self._entries.pop(key, None)
         if entry is not None:
             self._size_bytes -= entry.size_bytes
 
@@ -139,10 +143,3 @@ def _body_bytes(outcome: RequestOutcome | Running) -> int:
         return len(outcome.location)
     body = outcome.body if isinstance(outcome, Answered | Refused) else None
     return 0 if body is None else len(body.content)
-
-
-def _without_large_body(outcome: RequestOutcome | Running, limit_bytes: int) -> RequestOutcome | Running:
-    if not isinstance(outcome, Answered | Refused) or _body_bytes(outcome) <= limit_bytes:
-        return outcome
-    detail = "The flow answered an earlier delivery of this request, but its answer was too large to keep."
-    return too_large(outcome, detail)

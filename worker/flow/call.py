@@ -44,6 +44,7 @@ class FlowCall:
         self._flow = call.flow
         self._line = line
         self._gate = line.gate
+        self._now = line.now
         self._headers = call_headers(call)
         self._departures: list[Departure] = []  # of attempts that are under way, or that nothing is known of
         self._doubt: Indeterminate | None = None  # what is known of an attempt that may have run
@@ -53,7 +54,8 @@ class FlowCall:
 
     async def run(self) -> FlowOutcome | Running:
         """Every attempt that the call's deadline and the flow's limits allow. Raises nothing but cancellation."""
-        last = self._too_little_time() or await self._try()
+        now = self._now()
+        last = self._too_little_time(now) or await self._try(now)
         if self._may_repeat(last):
             last = await self._repeat(last)
         if isinstance(last, Running):
@@ -82,7 +84,7 @@ class FlowCall:
             retry_error_callback=lambda state: state.outcome,
         ):
             if attempt.retry_state.attempt_number > 1:
-                result = await self._try()
+                result = await self._try(self._now())
                 if isinstance(result, _NotSent) and isinstance(result.outcome, Expired):
                     break  # the attempt before says more
                 last = result
@@ -103,7 +105,7 @@ class FlowCall:
             self._call.retry,
             state.attempt_number,
             retry_after_s=outcome.retry_after_s if isinstance(outcome, Unavailable) else None,
-            remaining_s=None if deadline is None else deadline - _now(),
+            remaining_s=None if deadline is None else deadline - self._now(),
             draw=random.random(),  # noqa: S311 - jitter
             least_s=LEAST_ATTEMPT_S if self._is_let_through else self._gate.least_attempt_s(),
         )
@@ -112,48 +114,52 @@ class FlowCall:
         self._is_budget_spent = isinstance(last, Ended) and not self._gate.may_repeat()
         return math.inf if self._is_budget_spent else delay_s
 
-    async def _try(self) -> _Result:
-        async with self._gate.entered(self._call.deadline) as admission:
-            if not isinstance(admission, Permit):
-                return self._kept_out(admission)
-            try:
-                token = await self._line.token(self._call.deadline)
-                result = await self._attempt(admission, token)
-                if isinstance(result, Ended) and result.again is Again.ONCE_WITH_A_FRESH_TOKEN and token is not None:
-                    second = await self._attempt(admission, await self._line.token(self._call.deadline, stale=token))
-                    result = result if isinstance(second, _NotSent) else second
-            except NoToken as failure:
-                unavailable = Unavailable(
-                    detail=str(failure),
-                    attempts=self.attempts,
-                    retry_after_s=WITHOUT_TOKEN_S,
-                    held_back=None if self.attempts else HeldBack.TOKEN,
-                )
-                return _NotSent(outcome=unavailable, again=Again.SAFELY)
-            return result
+    async def _try(self, now: float) -> _Result:
+        admission = self._gate.enter_at_once(now) or await self._gate.enter(self._call.deadline)
+        if not isinstance(admission, Permit):
+            return self._kept_out(admission)
+        try:
+            token = await self._line.token(self._call.deadline)
+            result = await self._attempt(admission, token)
+            if isinstance(result, Ended) and result.again is Again.ONCE_WITH_A_FRESH_TOKEN and token is not None:
+                second = await self._attempt(admission, await self._line.token(self._call.deadline, stale=token))
+                result = result if isinstance(second, _NotSent) else second
+        except NoToken as failure:
+            unavailable = Unavailable(
+                detail=str(failure),
+                attempts=self.attempts,
+                retry_after_s=WITHOUT_TOKEN_S,
+                held_back=None if self.attempts else HeldBack.TOKEN,
+            )
+            return _NotSent(outcome=unavailable, again=Again.SAFELY)
+        finally:
+            self._gate.leave(admission)
+        return result
 
     async def _attempt(self, permit: Permit, token: str | None) -> _Result:
         """One request; a second beside it where the flow is slow to answer and hedges."""
-        too_late = self._too_little_time()
+        now = self._now()
+        too_late = self._too_little_time(now)
         if too_late is not None:
             return too_late
         if self.attempts == 0:
             self._gate.count_first_attempt()
         if self._flow.hedge_after_s == 0:
-            return await self._send(permit, token)
-        return await self._hedged(permit, token)
+            return await self._send(permit, token, now)
+        return await self._hedged(permit, token, now)
 
-    async def _hedged(self, permit: Permit, token: str | None) -> _Result:
+    async def _hedged(self, permit: Permit, token: str | None, now: float) -> _Result:
         """The first answer of the flow's own wins, and the other request is given up."""
         async with asyncio.TaskGroup() as tasks:
-            first = tasks.create_task(self._send(permit, token))
+            first = tasks.create_task(self._send(permit, token, now))
             await asyncio.wait({first}, timeout=self._flow.hedge_after_s)
             if first.done():
                 return first.result()
-            with self._gate.entered_at_once() as second_permit:
-                if second_permit is None:
-                    return await first
-                second = tasks.create_task(self._send(second_permit, token))
+            second_permit = self._gate.enter_to_hedge()
+            if second_permit is None:
+                return await first
+            try:
+                second = tasks.create_task(self._send(second_permit, token, self._now()))
                 await asyncio.wait({first, second}, return_when=asyncio.FIRST_COMPLETED)
                 sooner, later = (first, second) if first.done() else (second, first)
                 result = sooner.result()
@@ -165,9 +171,11 @@ class FlowCall:
                     return result
                 other = await later
                 return other if _is_better(other, than=result) else result
+            finally:
+                self._gate.leave(second_permit)
 
-    async def _send(self, permit: Permit, token: str | None) -> AttemptResult:
-        started_at, deadline = _now(), self._call.deadline
+    async def _send(self, permit: Permit, token: str | None, started_at: float) -> AttemptResult:
+        deadline = self._call.deadline
         url = with_query(self._line.url, self._call.query)
         self.attempts += 1
         departure = Departure()
@@ -206,13 +214,13 @@ class FlowCall:
         self._line.note_location(running.location)
         return running
 
-    def _too_little_time(self) -> _NotSent | None:
+    def _too_little_time(self, now: float) -> _NotSent | None:
         deadline = self._call.deadline
         if deadline is None:
             return None
-        remaining_s = deadline - _now()
+        remaining_s = deadline - now
         if remaining_s >= LEAST_ATTEMPT_S:
-            if self._is_let_through or self._gate.has_chance(remaining_s):
+            if self._is_let_through or self._gate.has_chance(remaining_s, now):
                 return None
             self._is_let_through = self._gate.lets_through()
             if self._is_let_through:
@@ -247,7 +255,3 @@ class FlowCall:
 def _is_better(result: AttemptResult, *, than: AttemptResult) -> bool:
     """An answer beats a promise, and that anything else: a trigger's refusal of one request says nothing of another."""
     return is_own_answer(result) or (isinstance(result, Running) and not isinstance(than, Running))
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -8,7 +8,7 @@ from worker.core.flow_spec import FlowSpec
 from worker.core.outcome import Running
 from worker.core.request import Call
 from worker.flow.call import FlowCall
-from worker.flow.exchange import open_session
+from worker.flow.exchange import Session
 from worker.flow.gate import Gate, GateFacts
 from worker.flow.line import Line, TokenSource
 from worker.flow.locations import parse_url
@@ -24,7 +24,7 @@ class FlowClient:
         self._lines: dict[str, Line] = {}
 
     async def __aenter__(self) -> Self:
-        self._session = open_session()
+        self._session = Session()
         self._lines = {
             flow.name: Line(flow, session=self._session, gate=Gate(flow), tokens=self._tokens) for flow in self._flows
         }

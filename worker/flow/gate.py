@@ -1,8 +1,7 @@
 """What stands before one flow: its circuit, its slots, its rate, and what it may be asked for beyond first calls."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeAlias, assert_never
 
@@ -58,8 +57,11 @@ class GateFacts:
 
 
 class Gate:
+    """Of one loop."""
+
     def __init__(self, flow: FlowSpec) -> None:
         self._flow = flow
+        self._now = asyncio.get_running_loop().time
         self._workers = 1
         self._breaker = Breaker(flow.breaker)
         self._limit = AdaptiveLimit(flow.concurrency)
@@ -71,7 +73,7 @@ class Gate:
         self._moved = asyncio.Event()  # pulsed
 
     def facts(self) -> GateFacts:
-        now = _now()
+        now = self._now()
         reopens_at = self._breaker.reopens_at(now)
         return GateFacts(
             circuit=self._breaker.circuit(now),
@@ -84,35 +86,60 @@ class Gate:
             fastest_decile_s=self._answer_times.fastest_decile_s(now),
         )
 
-    @asynccontextmanager
-    async def entered(self, deadline: float | None) -> AsyncIterator[Permit | KeptOut]:
-        """A slot and a permit for the scope; the permit goes back where nothing was recorded.
+    def enter_at_once(self, now: float) -> Permit | None:
+        """A slot and a permit, to be left by `leave`; None where something has to be waited for."""
+        if not self._turnstile.enter_at_once():
+            return None
+        admission = self._breaker.admit(now)
+        if isinstance(admission, Permit):
+            if self._starts.take_at_once(now):
+                return admission
+            self._breaker.give_back(admission)
+        self._turnstile.leave()
+        return None
 
-        Waits as long as the deadline allows; without one, for a slot and the rate but never for the circuit.
-        """
-        admission = await self._enter(deadline)
-        if not isinstance(admission, Permit):
-            yield admission
-            return
-        try:
-            yield admission
-        finally:
-            self._leave(admission)
+    async def enter(self, deadline: float | None) -> Permit | KeptOut:
+        """The same after a wait as long as the deadline allows; without one, never for the circuit."""
+        while True:
+            closed = await self._circuit_allows(deadline)
+            if closed is not None:
+                return closed
+            if not await self._turnstile.enter(deadline):
+                return TimeUp(why="The deadline passed while all of the flow's slots were taken.")
+            permit: Permit | None = None
+            try:
+                if not await self._starts.take(deadline):
+                    return NoStart(starts_in_s=self._starts.next_in_s())
+                admission = self._breaker.admit(self._now())
+                if isinstance(admission, Permit):
+                    permit = admission
+                    return permit
+            finally:
+                if permit is None:
+                    self._turnstile.leave()
 
-    @contextmanager
-    def entered_at_once(self) -> Iterator[Permit | None]:
-        """A slot and a permit for a hedge, if nothing has to be waited for and the budget allows it."""
-        admission = self._enter_at_once()
-        try:
-            yield admission
-        finally:
-            if admission is not None:
-                self._leave(admission)
+    def enter_to_hedge(self) -> Permit | None:
+        """Only while the circuit is closed and the budget allows it."""
+        now = self._now()
+        if self._breaker.circuit(now) is not Circuit.CLOSED or not self._turnstile.enter_at_once():
+            return None
+        if self._hedges.withdraw(now) and self._starts.take_at_once(now):
+            admission = self._breaker.admit(now)
+            if isinstance(admission, Permit):
+                return admission
+        self._turnstile.leave()
+        return None
+
+    def leave(self, permit: Permit) -> None:
+        """The permit goes back where nothing was recorded."""
+        self._turnstile.leave()
+        self._breaker.give_back(permit)
+        self._pulse()
 
     def record(
         self, permit: Permit, result: AttemptResult, *, started_at: float, remaining_writes: int | None = None
     ) -> None:
-        now = _now()
+        now = self._now()
         took_s = now - started_at
         sign = Sign.ALIVE if isinstance(result, Running) else result.sign
         self._breaker.record(permit, sign, took_s=took_s, now=now)
@@ -120,7 +147,7 @@ class Gate:
         self._limit.ended(strain_of(result), started_at=started_at, took_s=took_s, in_flight=in_flight, now=now)
         self._turnstile.admit()
         if remaining_writes is not None:
-            self._starts.note(remaining_writes)
+            self._starts.note(remaining_writes, now)
         if is_own_answer(result):
             self._answer_times.add(took_s, now)
         self._pulse()
@@ -131,18 +158,18 @@ class Gate:
 
     def may_repeat(self) -> bool:
         """Whether the flow's budget has one more attempt for a call that failed; it is spent by asking."""
-        return self._retries.withdraw(_now())
+        return self._retries.withdraw(self._now())
 
-    def has_chance(self, remaining_s: float) -> bool:
+    def has_chance(self, remaining_s: float, now: float) -> bool:
         """Whether a call with so much time left may end in time."""
-        return self._answer_times.has_chance(remaining_s, _now())
+        return self._answer_times.has_chance(remaining_s, now)
 
     def lets_through(self) -> bool:
         """Whether a call without a chance is made all the same; to be asked once for each."""
         return self._answer_times.lets_through()
 
     def least_attempt_s(self) -> float:
-        return max(LEAST_ATTEMPT_S, self._answer_times.fastest_decile_s(_now()) or 0.0)
+        return max(LEAST_ATTEMPT_S, self._answer_times.fastest_decile_s(self._now()) or 0.0)
 
     def set_workers(self, workers: int) -> None:
         """How many share what the flow takes."""
@@ -163,45 +190,10 @@ class Gate:
     def _most(self) -> int:
         return max(1, self._flow.concurrency // self._workers)
 
-    async def _enter(self, deadline: float | None) -> Permit | KeptOut:
-        while True:
-            closed = await self._circuit_allows(deadline)
-            if closed is not None:
-                return closed
-            if not await self._turnstile.enter(deadline):
-                return TimeUp(why="The deadline passed while all of the flow's slots were taken.")
-            permit: Permit | None = None
-            try:
-                if not await self._starts.take(deadline):
-                    return NoStart(starts_in_s=self._starts.next_in_s())
-                admission = self._breaker.admit(_now())
-                if isinstance(admission, Permit):
-                    permit = admission
-                    return permit
-            finally:
-                if permit is None:
-                    self._turnstile.leave()
-
-    def _enter_at_once(self) -> Permit | None:
-        now = _now()
-        if self._breaker.circuit(now) is not Circuit.CLOSED or not self._turnstile.enter_at_once():
-            return None
-        if self._hedges.withdraw(now) and self._starts.take_at_once():
-            admission = self._breaker.admit(now)
-            if isinstance(admission, Permit):
-                return admission
-        self._turnstile.leave()
-        return None
-
-    def _leave(self, permit: Permit) -> None:
-        self._turnstile.leave()
-        self._breaker.give_back(permit)
-        self._pulse()
-
     async def _circuit_allows(self, deadline: float | None) -> CircuitOpen | None:
         """Callers whose deadline falls before the circuit closes are told at once; a probe's end is waited for."""
-        while (refusal := self._breaker.refusal(_now())) is not None:
-            now, open_s = _now(), self._flow.breaker.open_s
+        while (refusal := self._breaker.refusal(self._now())) is not None:
+            now, open_s = self._now(), self._flow.breaker.open_s
             match refusal:
                 case OpenUntil(at=at):
                     told, ends = CircuitOpen(reopens_in_s=at - now), at
@@ -223,7 +215,3 @@ class Gate:
     def _pulse(self) -> None:
         self._moved.set()
         self._moved.clear()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

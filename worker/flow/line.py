@@ -4,11 +4,11 @@ import asyncio
 from collections import OrderedDict
 from typing import Final, Protocol
 
-import aiohttp
 from azure.core.credentials import AccessToken
 from yarl import URL
 
 from worker.core.flow_spec import FlowSpec
+from worker.flow.exchange import Session
 from worker.flow.gate import Gate
 from worker.flow.locations import is_same_origin, is_signed, is_within_workflow, may_follow, parse_url
 from worker.flow.token import NoToken
@@ -30,19 +30,15 @@ _MOST_LOCATIONS: Final = 20_000
 class Line:
     """`url` changes while calls are under way, when a signature is rotated or the flow moves."""
 
-    def __init__(self, flow: FlowSpec, *, session: aiohttp.ClientSession, gate: Gate, tokens: TokenSource) -> None:
+    def __init__(self, flow: FlowSpec, *, session: Session, gate: Gate, tokens: TokenSource) -> None:
         self.flow = flow
-        self.url = parse_url(flow.url)
+        self._called_at(parse_url(flow.url))
         self.session = session
+        self.now = asyncio.get_running_loop().time  # to ask for the loop costs a system call until Python 3.12
         self.gate = gate
         self._tokens = tokens
         self._former_url = self.url  # runs begun there may still be asked for their answers
         self._told: OrderedDict[str, None] = OrderedDict()  # locations that the flow itself told this worker
-
-    @property
-    def takes_token(self) -> bool:
-        """A signed URL refuses one."""
-        return self.flow.auth == "identity" and not is_signed(self.url)
 
     @property
     def may_be_called(self) -> bool:
@@ -68,7 +64,8 @@ class Line:
         """False where it is there already."""
         if url == self.url:
             return False
-        self._former_url, self.url = self.url, url
+        self._former_url = self.url
+        self._called_at(url)
         return True
 
     def note_location(self, location: str) -> None:
@@ -107,6 +104,10 @@ class Line:
         except NoToken:
             return {}
         return {} if token is None else bearer(token)
+
+    def _called_at(self, url: URL) -> None:
+        self.url = url
+        self.takes_token = self.flow.auth == "identity" and not is_signed(url)  # a signed URL refuses one
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -19,9 +19,9 @@ class Starts:
         self._allowance.set_share(workers)
         self._pulse()
 
-    def note(self, remaining_writes: int) -> None:
+    def note(self, remaining_writes: int, now: float) -> None:
         """What an answer said is left of the allowance."""
-        self._allowance.note(remaining_writes, _now())
+        self._allowance.note(remaining_writes, now)
         self._pulse()
 
     def next_in_s(self) -> float:
@@ -29,9 +29,11 @@ class Starts:
         now = _now()
         return max(self._limiter.next_start(now), self._allowance.next_start(now)) - now
 
-    def take_at_once(self) -> bool:
-        now = _now()
-        if self._allowance.next_start(now) > now or self._limiter.reserve(now, until=now) is None:
+    def take_at_once(self, now: float) -> bool:
+        """Never before those who wait for what is left of the allowance."""
+        if self._line.locked() or self._allowance.next_start(now) > now:
+            return False
+        if self._limiter.reserve(now, until=now) is None:
             return False
         self._allowance.start(now)
         return True

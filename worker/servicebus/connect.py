@@ -10,11 +10,13 @@ from urllib.parse import urlsplit
 
 import certifi
 from azure.core.credentials_async import AsyncTokenCredential
+from azure.core.settings import settings
 from azure.servicebus import NEXT_AVAILABLE_SESSION, TransportType, parse_connection_string
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
 
 from worker.core.failures import Misconfigured
 from worker.servicebus.leftovers import overlook_leftovers
+from worker.time_limits import TimeLimits
 
 TRY_S: Final = 15.0  # one attempt at anything that waits for the broker; without it the SDK's waits are unbounded
 SETTLE_S: Final = 5.0  # until the broker has confirmed a settlement; the SDK's own is 60 s, beyond any drain
@@ -56,7 +58,12 @@ Source: TypeAlias = QueueSource | SubscriptionSource
 
 
 class Bus:
-    """Makes links; each has a connection of its own, opened when the link is. Raises `Misconfigured`."""
+    """Makes links; each has a connection of its own, opened when the link is. Raises `Misconfigured`.
+
+    `limits`: for whatever is asked of a link, inside the `async with`.
+    """
+
+    limits: TimeLimits
 
     def __init__(self, options: BusOptions) -> None:
         self._client = _client(options)
@@ -69,6 +76,8 @@ class Bus:
         return self._client.fully_qualified_namespace
 
     async def __aenter__(self) -> Self:
+        self.limits = TimeLimits()
+        _settle_tracing()
         overlook_leftovers(with_web_sockets=self._uses_web_sockets)
         return self
 
@@ -79,8 +88,9 @@ class Bus:
             async with asyncio.timeout(CLOSE_S):
                 await self._client.close()
 
-    def receiver(self, source: Source, *, session_id: str | None = None, prefetch: int = 0) -> ServiceBusReceiver:
-        options: dict[str, Any] = {**self._link_options, "prefetch_count": prefetch}
+    def receiver(self, source: Source, *, session_id: str | None = None, window: int = 1) -> ServiceBusReceiver:
+        """`window`: how many messages it asks for at once. The SDK asks for one more than its prefetch count."""
+        options: dict[str, Any] = {**self._link_options, "prefetch_count": window - 1}
         if session_id is not None:
             options["session_id"] = session_id
         return self._receiver(source, options)
@@ -122,6 +132,11 @@ def _client(options: BusOptions) -> ServiceBusClient:
                 "The bus needs either a connection string, or a namespace (like contoso.servicebus.windows.net) with a "
                 "credential."
             )
+
+
+def _settle_tracing() -> None:
+    """What is configured, or in the environment: the SDK looks there four times for each message, 1 µs each."""
+    settings.tracing_implementation.set_value(settings.tracing_implementation())
 
 
 def _port_of(host: str) -> dict[str, str]:

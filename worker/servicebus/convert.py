@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 from azure.servicebus import ServiceBusReceivedMessage
-from azure.servicebus.amqp import AmqpAnnotatedMessage, AmqpMessageBodyType
+from azure.servicebus.amqp import AmqpAnnotatedMessage, AmqpMessageBodyType, AmqpMessageHeader, AmqpMessageProperties
 
 from worker.core.delivery import Delivery, PropertyValue
 
@@ -18,6 +18,8 @@ LONGEST_LOCK_S: Final = 300.0  # that Service Bus can be set to
 _UNSTATED_LOCK_S: Final = 30.0
 # The SDK decodes these as ASCII whenever it settles and so can't settle a message where they aren't.
 _TRACE_KEYS: Final = frozenset({b"traceparent", b"tracestate", b"Diagnostic-Id"})
+_NO_HEADER: Final = AmqpMessageHeader()
+_NO_PROPERTIES: Final = AmqpMessageProperties()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,29 +52,41 @@ def to_delivery(
     raw = message.raw_amqp_message
     stamps = _map(raw.annotations)
     enqueued_ms = _int(stamps.get(b"x-opt-enqueued-time")) or round(now.wall_s * 1000)
-    header = raw.header
-    time_to_live_ms = _int(header.time_to_live) if header else None
+    # Of the sections themselves: `message.reply_to` and its like walk the whole section each time (1.3 µs, not 0.1), as
+    # does asking whether a section is true.
+    header = _NO_HEADER if raw.header is None else raw.header
+    fields = _NO_PROPERTIES if raw.properties is None else raw.properties
+    time_to_live_ms = _int(header.time_to_live)
     return Delivery(
         lock_token=str(message.lock_token),
         sequence_number=_int(stamps.get(b"x-opt-sequence-number")) or 0,
-        delivery_count=(_int(header.delivery_count) if header else None) or 0,
+        delivery_count=_int(header.delivery_count) or 0,
         enqueued_at=now.on_loop(enqueued_ms / 1000 + ahead_s),
         enqueued_time_ms=enqueued_ms,
         # By a clock behind the broker's the lock would seem to last longer than it can.
         locked_until=min(_locked_until(stamps, now, session_locked_until), now.loop_s + lock_s),
-        message_id=_text(message.message_id),
-        correlation_id=_text(message.correlation_id),
-        session_id=_text(message.session_id),
-        reply_to=_text(message.reply_to),
-        reply_to_session_id=_text(message.reply_to_session_id),
-        content_type=_text(message.content_type),
-        subject=_text(message.subject),
-        to=_text(message.to),
-        partition_key=_text(message.partition_key),
+        message_id=_text(fields.message_id),
+        correlation_id=_text(fields.correlation_id),
+        session_id=_text(fields.group_id),
+        reply_to=_text(fields.reply_to),
+        reply_to_session_id=_text(fields.reply_to_group_id),
+        content_type=_text(fields.content_type),
+        subject=_text(fields.subject),
+        to=_text(fields.to),
+        partition_key=_text(stamps.get(b"x-opt-partition-key")),
         time_to_live_s=None if time_to_live_ms is None else time_to_live_ms / 1000,
         body=_body(raw),
-        properties=_properties(_map(message.application_properties)),
+        properties=_properties(_map(raw.application_properties)),
     )
+
+
+def stamps_of(message: ServiceBusReceivedMessage) -> tuple[float, float] | None:
+    """When it was enqueued and until when it is locked, in epoch seconds; None where the broker doesn't say."""
+    stamps = _map(message.raw_amqp_message.annotations)
+    enqueued_ms, locked_until_ms = _int(stamps.get(b"x-opt-enqueued-time")), _int(stamps.get(b"x-opt-locked-until"))
+    if enqueued_ms is None or locked_until_ms is None:
+        return None
+    return enqueued_ms / 1000, locked_until_ms / 1000
 
 
 def strip_unsettleable(message: ServiceBusReceivedMessage) -> None:
@@ -99,10 +113,11 @@ def _locked_until(stamps: Mapping[Any, Any], now: Instant, session_locked_until:
 
 def _body(raw: AmqpAnnotatedMessage) -> bytes | None:
     body = raw.body
-    if raw.body_type is AmqpMessageBodyType.DATA and isinstance(body, Iterable):
-        parts = list(body)
-        is_sound = all(isinstance(part, bytes | bytearray | memoryview) for part in parts)
-        return b"".join(parts) if is_sound else None  # of a number, `bytes` would make as many zeros
+    if raw.body_type is AmqpMessageBodyType.DATA:
+        try:
+            return b"".join(body)
+        except TypeError:  # a data section that holds no binary
+            return None
     if raw.body_type is AmqpMessageBodyType.VALUE and isinstance(body, bytes):  # a string arrives as its UTF-8
         return body
     return None
@@ -110,7 +125,7 @@ def _body(raw: AmqpAnnotatedMessage) -> bytes | None:
 
 def _map(section: object) -> Mapping[Any, Any]:
     """Of a section that should be a map, and may be anything."""
-    return section if isinstance(section, Mapping) else {}
+    return section if isinstance(section, dict) else {}
 
 
 def _properties(received: Mapping[Any, Any]) -> dict[str, PropertyValue]:

@@ -1,17 +1,19 @@
 """Sending to one queue through a few writers."""
 
 import asyncio
-import zlib
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self
 
+from worker.core.failures import BusUnreachable
 from worker.core.reply import Undelivered
 from worker.servicebus.connect import Bus
 from worker.servicebus.outgoing import Outgoing
+from worker.servicebus.pile import Parcel, Pile
 from worker.servicebus.shielding import to_the_end
 from worker.servicebus.writer import Writer
 
+_STOPPED: Final = BusUnreachable("the sender was stopped")
 STOP_S: Final = 2.0  # for a send on the wire; a sender that only waits for the broker is not waited for
 
 
@@ -22,7 +24,11 @@ class Outbox:
     """
 
     def __init__(self, bus: Bus, queue: str, *, writers: int, patience_s: float = 0.0) -> None:
-        self._writers = [Writer(bus, queue, patience_s=patience_s) for _ in range(writers)]
+        self._queue = queue
+        self._limits = bus.limits
+        self._pile = Pile()
+        self._writers = [Writer(bus, queue, self._pile, patience_s=patience_s) for _ in range(writers)]
+        self._is_stopping = False
         self._tasks = asyncio.TaskGroup()
         self._running: list[asyncio.Task[None]] = []
 
@@ -36,21 +42,28 @@ class Outbox:
     ) -> None:
         self.stop()
         await to_the_end(_end(self._running))
+        self._pile.refuse_all(_STOPPED)
         await self._tasks.__aexit__(None, None, None)  # an error of the block is no writer's: it isn't put into a group
 
     def stop(self) -> None:
         """What can still be sent is, and the rest told so; leaving the block waits for that."""
+        self._is_stopping = True
         for writer in self._writers:
             writer.stop()
 
     async def send(self, outgoing: Outgoing, *, until: float) -> Undelivered | None:
-        """None once accepted; else why not. A session always goes through the same writer.
-
-        A cancelled caller's message may still go out.
-        """
-        key = outgoing.session_id or outgoing.message_id
-        writer = self._writers[zlib.crc32(key.encode(errors="replace")) % len(self._writers)]
-        return await writer.send(outgoing, until=until)
+        """None once accepted; else why not. A cancelled caller's message may still go out."""
+        if self._is_stopping:
+            return Undelivered(detail=str(_STOPPED))
+        loop = self._limits.loop
+        parcel = Parcel(outgoing, loop.create_future())
+        self._pile.put(parcel, loop.time())
+        try:
+            with self._limits.until(until):
+                return await parcel.ended
+        except TimeoutError:
+            why = self._pile.last_failure or "the broker did not accept it in time"
+            return Undelivered(detail=f"queue '{self._queue}': {why}", is_late=True)
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -16,8 +16,15 @@ ANSWER_S: Final = 5.0
 _BEYOND_THE_LAST: Final = 2**48 - 1  # the largest sequence number there can be: the answer is always empty
 
 
+async def receive_one(receiver: ServiceBusReceiver, *, wait_s: float) -> list[ServiceBusReceivedMessage]:
+    """As soon as it is there."""
+    return await receive_some(receiver, most=1, wait_s=wait_s)
+
+
 async def receive_some(receiver: ServiceBusReceiver, *, most: int, wait_s: float) -> list[ServiceBusReceivedMessage]:
-    """Raises `ReceiverGone` where the SDK says nothing: over a message that it can't decode it shuts its receiver down,
+    """Once `most` are there, or what is there after `wait_s`.
+
+    Raises `ReceiverGone` where the SDK says nothing: over a message that it can't decode it shuts its receiver down,
     and every receive from then on ends at once, with nothing.
     """
     began = Instant.now()

@@ -17,11 +17,11 @@ from worker.servicebus.convert import Instant, strip_unsettleable, to_delivery
 from worker.servicebus.failures import explain
 from worker.servicebus.lanes import STALLED_S
 from worker.servicebus.links import Discards, open_link
-from worker.servicebus.receiving import ANSWER_S, SILENT_S, receive_some
+from worker.servicebus.receiving import ANSWER_S, SILENT_S, receive_one
 from worker.servicebus.settling import settle
 from worker.servicebus.shielding import to_the_end
 
-PREFETCH: Final = 50  # answers wait here, not at the broker; the session's lock covers them
+WINDOW: Final = 50  # answers wait here, not at the broker; the session's lock covers them
 QUIET_S: Final = 0.05  # without an answer for so long, an earlier one is completed
 WAIT_S: Final = 1.0
 MOST_UNCOMPLETED: Final = 8  # while answers keep coming
@@ -46,7 +46,7 @@ class ReplySession:
 
     async def open(self) -> None:
         self._drop()
-        receiver = self._bus.receiver(self._source, session_id=self._session_id, prefetch=PREFETCH)
+        receiver = self._bus.receiver(self._source, session_id=self._session_id, window=WINDOW)
         self._receiver = await open_link(receiver, f"Opening a session of {self._source}")
         self._plan_renewal(receiver)
 
@@ -80,7 +80,7 @@ class ReplySession:
             await receiver.session.renew_lock(timeout=ANSWER_S)
             self._plan_renewal(receiver)
         wait_s = QUIET_S if self._handed_out else min(WAIT_S, max(QUIET_S, to_renewal_s))
-        messages = await receive_some(receiver, most=1, wait_s=wait_s)
+        messages = await receive_one(receiver, wait_s=wait_s)
         self._is_quiet = not messages
         self._handed_out += messages
         now = Instant.now()
@@ -91,7 +91,8 @@ class ReplySession:
 
     async def _complete_oldest(self, receiver: ServiceBusReceiver) -> None:
         """Only one at a time: several at once on a lost connection make the SDK open new ones and forget them."""
-        if await settle(receiver, self._handed_out.popleft(), Complete(), within_s=SETTLE_S) is not Settled.DONE:
+        limit = self._bus.limits.until(asyncio.get_running_loop().time() + SETTLE_S)
+        if await settle(receiver, self._handed_out.popleft(), Complete(), limit) is not Settled.DONE:
             raise BusUnreachable(f"The session of {self._source} was lost.")
 
     async def _complete_all(self, receiver: ServiceBusReceiver) -> None:

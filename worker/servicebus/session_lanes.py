@@ -18,7 +18,7 @@ from worker.servicebus.convert import LONGEST_LOCK_S, Instant, strip_unsettleabl
 from worker.servicebus.failures import Unreadable, condition_of, explain
 from worker.servicebus.lanes import RENEW_S, STALLED_S
 from worker.servicebus.links import Discards, open_link
-from worker.servicebus.receiving import SILENT_S, prove_alive, receive_some
+from worker.servicebus.receiving import SILENT_S, prove_alive, receive_one
 from worker.servicebus.settling import settle
 from worker.servicebus.shielding import to_the_end
 from worker.servicebus.skew import Skew
@@ -75,8 +75,8 @@ class ReceiverSessionLane:
     async def receive(self, *, wait_s: float) -> Delivery | None:
         receiver = self._sound_receiver()
         try:
-            async with asyncio.timeout(wait_s + STALLED_S):
-                messages = await receive_some(receiver, most=1, wait_s=wait_s)
+            with self._bus.limits.until(self._bus.limits.loop.time() + wait_s + STALLED_S):
+                messages = await receive_one(receiver, wait_s=wait_s)
                 if not messages and asyncio.get_running_loop().time() - self._heard_at > SILENT_S:
                     await prove_alive(receiver)
                     self._hear()
@@ -150,10 +150,11 @@ class ReceiverSessionLane:
         held, self._held = self._held, None
         if isinstance(settlement, LeaveLocked):
             return Settled.DONE
-        left_s = self._locked_until - asyncio.get_running_loop().time()
-        if self._receiver is None or held is None or left_s <= 0:
+        limits = self._bus.limits
+        now = limits.loop.time()
+        if self._receiver is None or held is None or self._locked_until <= now:
             return Settled.LOCK_LOST
-        result = await settle(self._receiver, held, settlement, within_s=min(SETTLE_S, left_s))
+        result = await settle(self._receiver, held, settlement, limits.until(min(now + SETTLE_S, self._locked_until)))
         if result is not Settled.DONE:
             self._drop()
             return result

@@ -1,6 +1,5 @@
 """Saying to the broker how a delivery ends, and reading its answer."""
 
-import asyncio
 from typing import Final, assert_never
 
 from azure.servicebus import ServiceBusReceivedMessage
@@ -13,16 +12,17 @@ from azure.servicebus.exceptions import (
 )
 
 from worker.core.settlement import Abandon, Complete, DeadLetter, LeaveLocked, Settled, Settlement
+from worker.time_limits import TimeLimit
 
 LONGEST_DESCRIPTION: Final = 4096  # characters, the broker's limit
 
 
 async def settle(
-    receiver: ServiceBusReceiver, message: ServiceBusReceivedMessage, settlement: Settlement, *, within_s: float
+    receiver: ServiceBusReceiver, message: ServiceBusReceivedMessage, settlement: Settlement, limit: TimeLimit
 ) -> Settled:
     """`FAILED` leaves in doubt whether the broker heard it, and the link with it."""
     try:
-        async with asyncio.timeout(within_s):
+        with limit:
             await _say(receiver, message, settlement)
     except (MessageLockLostError, SessionLockLostError, MessageNotFoundError):
         return Settled.LOCK_LOST

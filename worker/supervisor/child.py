@@ -10,7 +10,7 @@ from typing import Final
 
 import orjson
 
-from worker.app import built, drained, status_of
+from worker.app import built, drained, ease_collector, status_of
 from worker.stop import Stop, signals_call
 from worker.supervisor.brief import Brief
 
@@ -32,6 +32,7 @@ async def run(brief: Brief, line: socket.socket) -> int:
                 tasks.create_task(_watch(reader, stop)),
                 tasks.create_task(_tell(writer, partial(status_of, worker))),
             ]
+            ease_collector()
             is_clean = await drained(worker, stop, drain_s=brief.settings.worker.drain_s)
             for task in beside:
                 task.cancel()

@@ -255,9 +255,9 @@ class LaneWork:
         now = _now()
         for slot in [slot for slot in self._in_flight if slot.locked_until <= now]:
             self._lose(slot)
-        held = [slot.locked_until for slot in self._in_flight if slot.renew_at < NEVER]
-        if held:
-            self._expiries.add(min(held))
+        later = [slot.locked_until for slot in self._in_flight if slot.locked_until > now]
+        if later:
+            self._expiries.add(min(later))
 
     def _lose(self, slot: Slot) -> None:
         if slot.renew_at < NEVER:

@@ -161,9 +161,14 @@ def test_a_request_is_as_the_contract_has_it() -> None:
     made = conversation("s")
     message = made.head + b"0123456789abcdef" + made.tail
     properties = read_sections(message).properties
-    assert properties == Properties(message_id="0123456789abcdef", reply_to="flow-replies", reply_to_group_id="s")
+    assert properties == Properties(
+        message_id="0123456789abcdef",
+        reply_to="flow-replies",
+        content_type="application/json",
+        reply_to_group_id="s",
+    )
     assert read_value(message, APPLICATION_PROPERTIES) == {"timeout-s": 600}
-    assert read_data(message) == [b"x" * 500]
+    assert read_data(message) == [BODY]
 
 
 def test_of_a_reply_that_says_no_outcome_only_the_correlation_is_read() -> None:

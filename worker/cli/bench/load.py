@@ -24,7 +24,7 @@ from worker.emulator.amqp.message import (
 )
 from worker.emulator.amqp.performatives import RECEIVER, SENDER
 
-BODY: Final = b"x" * 500
+BODY: Final = b'{"order": "' + b"x" * 487 + b'"}'  # 500 bytes, as most requests are
 STALLED_S: Final = 30.0
 WARM_UP_S: Final = 3.0  # from the first reply, at most
 MEASURED_S: Final = 5.0  # at most
@@ -69,7 +69,9 @@ class Heard(NamedTuple):
 
 
 def conversation(session_id: str) -> Conversation:
-    properties = Properties(message_id=_PLACEHOLDER, reply_to=REPLIES, reply_to_group_id=session_id)
+    properties = Properties(
+        message_id=_PLACEHOLDER, reply_to=REPLIES, content_type="application/json", reply_to_group_id=session_id
+    )
     encoded = (
         encode_properties(properties)
         + encode_section(APPLICATION_PROPERTIES, {"timeout-s": 600})

@@ -2,7 +2,8 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import partial
@@ -179,18 +180,36 @@ def bus_options(settings: Settings, credential: Credential) -> BusOptions:
 
 def _pump(settings: Settings, bus: Bus, bridge: Bridge, observe: Callable[[Observed], None]) -> Pump:
     lock_s, sources = settings.servicebus.lock_s, lane_sources(settings)
-    is_ordered = settings.servicebus.request_sessions
-    window = min(LARGEST_WINDOW, settings.worker.concurrency // len(sources))
-    lanes = [[ReceiverLane(bus, each, window=window, lock_s=lock_s) for each in same] for _, same in groupby(sources)]
+    lanes: list[list[ReceiverLane]] = []
+    sessions: list[ReceiverSessionLane] = []
+    if settings.servicebus.request_sessions:
+        sessions = [ReceiverSessionLane(bus, source, lock_s=lock_s) for source in sources]
+    else:
+        windows = windows_of(sources, settings.worker.concurrency)
+        lanes = [
+            [ReceiverLane(bus, source, window=windows[source], lock_s=lock_s) for source in same]
+            for _, same in groupby(sources)
+        ]
     return Pump(
-        *([] if is_ordered else lanes),
+        *lanes,
         least=LEAST_LANES,
-        sessions=[ReceiverSessionLane(bus, source, lock_s=lock_s) for source in sources] if is_ordered else [],
+        sessions=sessions,
         bridge=bridge,
         concurrency=settings.worker.concurrency,
         max_delivery_count=settings.servicebus.max_delivery_count,
         observe=observe,
     )
+
+
+def windows_of(sources: Sequence[Source], concurrency: int) -> dict[Source, int]:
+    """How many messages a lane asks for at once; slots are kept for them, also while none come.
+
+    A retry queue is nearly always empty, so there it is one.
+    """
+    counted = Counter(sources)
+    request, *retry = counted
+    left = concurrency - sum(counted[source] for source in retry)
+    return {request: min(LARGEST_WINDOW, left // counted[request])} | dict.fromkeys(retry, 1)
 
 
 def lane_sources(settings: Settings) -> list[Source]:

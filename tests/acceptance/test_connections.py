@@ -27,7 +27,7 @@ pytestmark = [
 GENEROUS_S = 20.0
 OPENING_S = 0.6  # the SDK polls every 50 ms and makes a few round trips
 LINKS_BESIDE_LANES = 5  # 4 reply senders and 1 for copies: each is a connection
-LINKS_OF_A_WORKER = 8 + LINKS_BESIDE_LANES
+LINKS_OF_A_WORKER = 2 + LINKS_BESIDE_LANES
 
 
 @pytest.fixture

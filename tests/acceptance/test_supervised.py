@@ -36,11 +36,11 @@ async def get(port: int, path: str) -> tuple[int, dict[str, Any]]:
 
 
 async def until_all_ready(port: int) -> dict[str, Any]:
-    """`/status` with every lane of both processes receiving."""
+    """`/status` with the lanes of both processes receiving, two each unless they are under load."""
     async with asyncio.timeout(20):
         while True:
             _, status = await get(port, "/status")
-            if status["pump"]["lanes_receiving"] == 16:
+            if status["pump"]["lanes_receiving"] >= 4:
                 return status
             await asyncio.sleep(0.05)
 
@@ -60,7 +60,7 @@ async def test_two_processes_are_one_worker_though_one_of_them_is_killed(brief_h
         port = await port_of(log)
         assert await get(port, "/livez") == (200, {"status": "alive"})
         before = await until_all_ready(port)
-        assert [each["status"]["pump"]["lanes_receiving"] for each in before["processes"]] == [8, 8]
+        assert [each["status"]["pump"]["lanes_receiving"] for each in before["processes"]] == [2, 2]
         assert [each["status"]["fleet"]["workers"] for each in before["processes"]] == [2, 2]
 
         request_ids = [await house.ask() for _ in range(40)]

@@ -14,9 +14,10 @@ def test_all_that_is_wished_for_is_taken_or_nothing_and_all_of_it_comes_back(tot
     slots, taken = Slots(total), 0
     for wish in wishes:
         if wish >= 0:
-            is_there = wish <= total - taken
-            assert slots.take(wish) is is_there
+            sleeper, is_there = asyncio.Event(), wish <= total - taken
+            assert slots.take(wish, sleeper) is is_there
             taken += wish if is_there else 0
+            slots.leave_line(sleeper)
         elif -wish <= taken:
             slots.give_back(-wish)
             taken += wish
@@ -28,31 +29,44 @@ def test_all_that_is_wished_for_is_taken_or_nothing_and_all_of_it_comes_back(tot
     assert slots.free == total
 
 
-def test_whoever_waits_is_woken_when_a_slot_comes_back() -> None:
-    slots, first, second = Slots(1), asyncio.Event(), asyncio.Event()
-    slots.take(1)
-    slots.wake_when_free(first)
-    slots.wake_when_free(second)
-    slots.wake_when_free(first)
+def test_who_came_first_is_served_first_and_keeps_what_it_was_given() -> None:
+    slots, holder, first, second = Slots(2), asyncio.Event(), asyncio.Event(), asyncio.Event()
+    assert slots.take(2, holder)
+    assert not slots.take(2, first)
+    assert not slots.take(1, second)
+    slots.give_back(1)
+    assert not first.is_set()
+    assert not second.is_set(), "not before the first"
+    assert not slots.take(1, holder), "nor who has just given it back"
     slots.give_back(1)
     assert first.is_set()
-    assert second.is_set(), "the first may be unable to use it"
+    assert not second.is_set()
+    assert slots.free == 0
+    assert slots.take(2, first)
+    slots.give_back(2)
+    assert second.is_set()
+    assert slots.take(1, second)
+    assert holder.is_set()
+    assert slots.take(1, holder)
 
 
-def test_a_sleeper_is_woken_once_for_each_time_it_asked() -> None:
-    slots, sleeper = Slots(1), asyncio.Event()
-    slots.take(1)
-    slots.wake_when_free(sleeper)
+def test_who_leaves_the_line_lets_the_next_one_in() -> None:
+    slots, holder, first, second = Slots(2), asyncio.Event(), asyncio.Event(), asyncio.Event()
+    slots.take(1, holder)
+    assert not slots.take(2, first)
+    assert not slots.take(1, second)
+    slots.leave_line(first)
+    assert second.is_set()
+    slots.leave_line(second)  # with what it was given
+    assert slots.free == 1
+    assert slots.take(1, asyncio.Event())
+
+
+def test_to_ask_again_keeps_the_place_in_line() -> None:
+    slots, holder, first, second = Slots(1), asyncio.Event(), asyncio.Event(), asyncio.Event()
+    slots.take(1, holder)
+    for sleeper in (first, second, first):
+        assert not slots.take(1, sleeper)
     slots.give_back(1)
-    sleeper.clear()
-    slots.take(1)
-    slots.give_back(1)
-    assert not sleeper.is_set()
-
-
-def test_giving_nothing_back_wakes_nobody() -> None:
-    slots, sleeper = Slots(1), asyncio.Event()
-    slots.take(1)
-    slots.wake_when_free(sleeper)
-    slots.give_back(0)
-    assert not sleeper.is_set()
+    assert first.is_set()
+    assert not second.is_set()

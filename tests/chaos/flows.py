@@ -6,6 +6,8 @@ Apart, because a flow in trouble is called less and less: the limits of the heal
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from worker.app import LEAST_LANES, MOST_LANES
+
 LOCK_S: Final = 5.0  # the shortest that Service Bus can be set to
 CALL_S: Final = 7.0  # of one attempt: longer than a lock, so that locks must be renewed
 BRIEF_CALL_S: Final = 1.0  # where calls hang, so that what hangs doesn't take all the time
@@ -16,7 +18,7 @@ MOST_DELIVERIES: Final = 10
 CONCURRENCY: Final = 60
 REDELIVERY_S: Final = (0.5, 1.0, 2.0)
 TOKEN_S: Final = 20  # a token's life: short, so that fetching one is on every worker's way
-LANES: Final = 8  # each a connection, as the senders of replies are, and the one of copies
+LANES: Final = range(LEAST_LANES, MOST_LANES + 1)  # by load; each a connection, as the senders are
 REPLY_SENDERS: Final = 4
 
 

@@ -18,6 +18,14 @@ def test_lanes_that_are_on_their_way_are_waited_for() -> None:
     assert demand.wanted == 2
 
 
+def test_lanes_that_are_all_broken_tell_nothing() -> None:
+    demand = LaneDemand(least=1, most=4)
+    demand.look([1.0], is_opening=False, now=0.0)
+    for now in range(300):
+        demand.look([], is_opening=False, now=float(now))
+    assert demand.wanted == 2
+
+
 def test_calm_closes_one_after_the_other_and_a_busy_moment_begins_it_anew() -> None:
     demand = LaneDemand(least=2, most=4)
     demand.look([1.0] * 2, is_opening=False, now=0.0)

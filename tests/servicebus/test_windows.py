@@ -38,8 +38,10 @@ async def test_no_more_is_asked_for_until_all_of_the_window_was_received(
 ) -> None:
     """Settling and renewing read from the same connection."""
     await send(*({} for _ in range(20)))
-    received = [(await lane.receive(wait_s=5))[0] for _ in range(lane.window)]
-    assert lane.credit == 0
+    received = await lane.receive(wait_s=5)
+    while lane.credit:
+        received += await lane.receive(wait_s=5)
+    assert len(received) == lane.window
     assert await lane.renew_lock(received[0]) is not None
     assert await lane.settle([(delivery, Complete()) for delivery in received]) == [Settled.DONE] * lane.window
     await asyncio.sleep(0.1)  # nothing would tell that it was asked for
@@ -74,3 +76,22 @@ async def test_a_receive_that_brought_nothing_is_gone_on_with_by_the_next(
     assert lane.credit == lane.window - 1
     await asyncio.sleep(0.1)  # nothing would tell that it was asked for
     assert broker.facts.counts(QUEUE).locked == lane.window
+
+
+async def test_nothing_more_is_asked_for_when_one_of_several_was_there_already(
+    bus: Bus, send: Send, broker: EmbeddedBroker
+) -> None:
+    """The SDK waits for as many as it was asked for beside those that it had, and asks on for them."""
+    lane = ReceiverLane(bus, QueueSource(queue=QUEUE), window=3)
+    await lane.open()
+    lane._appetite.size = 2
+    await send({})
+    [first] = await lane.receive(wait_s=5)
+    await send({})
+    await broker.until(lambda facts: facts.counts(QUEUE).locked == 2)
+    assert await lane.settle([(first, Complete())]) == [Settled.DONE]  # reads the second, too
+    await send(*({} for _ in range(5)))
+    in_hand = await lane.receive(wait_s=5)
+    await asyncio.sleep(0.1)  # nothing would tell that it was asked for
+    assert broker.facts.counts(QUEUE).locked <= len(in_hand) + lane.credit
+    await lane.close()

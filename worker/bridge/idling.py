@@ -19,7 +19,7 @@ class Idling:
             self._idle_s += now - self._since
             self._since = None
 
-    def share(self, now: float) -> float:
+    def take_share(self, now: float) -> float:
         """Of the time since this was last asked, or since the restart."""
         if self._since is not None:
             self.end(now)

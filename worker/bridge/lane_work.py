@@ -11,7 +11,6 @@ from typing import Final
 
 import structlog
 
-from worker.bridge.alarm import Alarm
 from worker.bridge.idling import Idling
 from worker.bridge.lane_facts import LaneFacts
 from worker.bridge.leash import CutReason
@@ -27,6 +26,7 @@ from worker.core.delivery import Delivery
 from worker.core.failures import BusFailure
 from worker.core.lock_capacity import LockCapacity
 from worker.core.settlement import LeaveLocked, Settled, Settlement
+from worker.timers import Alarm
 
 _IDLE_WAIT_S: Final = 0.5  # how long a stop may go unnoticed by a lane without work
 _BUSY_WAIT_S: Final = 0.05  # how long a settlement may wait for the receive under way
@@ -78,9 +78,9 @@ class LaneWork:
         self._is_resting = is_resting
         self._wake.set()
 
-    def busy_share(self) -> float | None:
+    def take_busy_share(self) -> float | None:
         """Of the time since this was last asked: not spent waiting for a request, or for a slot. None while closed."""
-        return 1.0 - self._idling.share(_now()) if self._is_open else None
+        return 1.0 - self._idling.take_share(_now()) if self._is_open else None
 
     def stop(self) -> None:
         self._is_stopping = True
@@ -107,12 +107,12 @@ class LaneWork:
                     await self._serve(work)
                 except BusFailure as failure:
                     self._is_open = False
-                    self._keep_permits(0)
-                    await self._pause(self._outage.began(failure))
+                    self._ask_for_nothing()
+                    await self._back_off(self._outage.began(failure))
             self._is_open = False
             self._expiries.cancel()
             await self._lane.close()
-            self._keep_permits(0)
+            self._ask_for_nothing()
 
     @property
     def _is_done(self) -> bool:
@@ -125,8 +125,9 @@ class LaneWork:
     async def _rest(self) -> None:
         """What was asked for and not received goes back to the queue."""
         self._is_open = False
+        self._outage.given_up()
         await self._lane.close()
-        self._keep_permits(0)
+        self._ask_for_nothing()
         while self._may_rest and not self._is_stopping:
             await sleep_until_woken(self._wake, NEVER)
 
@@ -139,7 +140,10 @@ class LaneWork:
             duty_in_s = self._seconds_to_next_duty()
             if duty_in_s == 0:
                 continue
-            if not self._may_receive():
+            if self._permits and not self._may_ask:
+                await self._hand_back()
+                continue
+            if not self._permits and not self._take_window():
                 await self._sleep(duty_in_s)
                 continue
             wait_s = _BUSY_WAIT_S if self._in_flight else _IDLE_WAIT_S
@@ -151,16 +155,23 @@ class LaneWork:
                 self._start(delivery, work)
             self._keep_permits(self._lane.credit)
 
-    def _may_receive(self) -> bool:
-        """What was asked for before is received also by a lane that asks for no more: it would lie there locked."""
-        if self._permits > 0:
-            return True
-        if self._is_stopping or self._is_paused or self._is_resting:
+    @property
+    def _may_ask(self) -> bool:
+        return not (self._is_stopping or self._is_paused or self._is_resting)
+
+    async def _hand_back(self) -> None:
+        """What was asked for and not received: the next to come would lie in the link, locked, until that is closed.
+
+        By a new link, through which what is in flight can still be settled.
+        """
+        await self._lane.open()
+        self._keep_permits(self._lane.credit)
+
+    def _take_window(self) -> bool:
+        if not self._may_ask or self._is_full:
+            self._slots.leave_line(self._wake)
             return False
-        if self._is_full:
-            return False
-        if not self._slots.take(self._lane.window):
-            self._slots.wake_when_free(self._wake)
+        if not self._slots.take(self._lane.window, self._wake):
             return False
         self._permits = self._lane.window
         return True
@@ -175,6 +186,10 @@ class LaneWork:
             self._idling.begin(_now())
         await sleep_until_woken(self._wake, seconds)
         self._idling.end(_now())
+
+    def _ask_for_nothing(self) -> None:
+        self._slots.leave_line(self._wake)
+        self._keep_permits(0)
 
     def _keep_permits(self, needed: int) -> None:
         surplus = self._permits - needed
@@ -271,7 +286,7 @@ class LaneWork:
         settle_at = min((slot.settle_at for slot in self._ended), default=NEVER)
         return max(0.0, min(settle_at, self._renewals.next_at()) - _now())
 
-    async def _pause(self, seconds: float) -> None:
+    async def _back_off(self, seconds: float) -> None:
         """What ended is given up as its lock runs out meanwhile, and all of it ends the pause."""
         until = _now() + seconds
         while _now() < until and not self._is_done:

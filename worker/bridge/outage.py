@@ -29,6 +29,10 @@ class Outage:
             _log.info("lane_recovered")
         self.why = None
 
+    def given_up(self) -> None:
+        """Nobody tries any more."""
+        self.why, self._failures = None, 0
+
     def began(self, failure: BusFailure) -> float:
         """Seconds to pause: full jitter."""
         if str(failure) != self.why:

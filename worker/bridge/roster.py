@@ -22,7 +22,7 @@ class Roster:
         while True:
             await asyncio.sleep(_LOOKS_EVERY_S)
             on_duty = self._lanes[: self._demand.wanted]
-            shares = [lane.busy_share() for lane in on_duty]
+            shares = [lane.take_busy_share() for lane in on_duty]
             is_opening = any(
                 share is None and lane.facts.failure is None for share, lane in zip(shares, on_duty, strict=True)
             )

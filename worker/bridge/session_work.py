@@ -133,7 +133,7 @@ class SessionWork:
 
     async def _serve(self, work: asyncio.TaskGroup) -> None:
         pause_s, self._is_uncalled = 0.0, False
-        self._slots.take(1)  # there are as many as lanes
+        self._slots.take(1, self._wake)  # there are as many as lanes
         try:
             with self._turns.holding():
                 await self._serve_session(work)

@@ -22,11 +22,13 @@ class LaneDemand:
 
         Twice as many at once where all are busy, because a burst doesn't wait; one fewer after a while of calm.
         """
+        if not busy:  # all of them broken, say
+            return
         if sum(busy) <= CALM * (self.wanted - 1):
             self._calm_since = now if self._calm_since is None else self._calm_since
             if now - self._calm_since >= CALM_FOR_S:
                 self.wanted, self._calm_since = max(self._least, self.wanted - 1), now
             return
         self._calm_since = None
-        if busy and not is_opening and sum(busy) >= BUSY * len(busy):
+        if not is_opening and sum(busy) >= BUSY * len(busy):
             self.wanted = min(self._most, 2 * self.wanted)

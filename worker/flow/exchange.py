@@ -21,7 +21,7 @@ from yarl import URL
 from worker.core.response import Flaw, NoAnswer, Response
 from worker.core.retry import parse_retry_after
 from worker.flow.unpacking import UNKNOWN_COMPRESSIONS, WINDOW_BITS, Unpacking
-from worker.time_limits import TimeLimits
+from worker.timers import TimeLimits
 
 CONNECT_TIMEOUT_S: Final = 10.0
 # Shorter than any idle time-out in front of a trigger: a connection that the other side drops while we write to it

@@ -16,7 +16,7 @@ from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBu
 
 from worker.core.failures import Misconfigured
 from worker.servicebus.leftovers import overlook_leftovers
-from worker.time_limits import TimeLimits
+from worker.timers import TimeLimits
 
 TRY_S: Final = 15.0  # one attempt at anything that waits for the broker; without it the SDK's waits are unbounded
 SETTLE_S: Final = 5.0  # until the broker has confirmed a settlement; the SDK's own is 60 s, beyond any drain

@@ -35,7 +35,7 @@ _log = structlog.stdlib.get_logger(__name__)
 
 STALLED_S: Final = 30.0  # beyond its wait, a receive is stuck: only then is it cancelled, and its link given up
 RENEW_S: Final = 5.0
-FOR_ALL_S: Final = 0.01  # that the first of several messages may wait for the last
+FOR_ALL_S: Final = 0.01  # that the first of several messages may wait for the last, and the SDK's poll, if none comes
 
 
 @dataclass(slots=True)
@@ -84,7 +84,9 @@ class ReceiverLane:
         receiver = self._sound_receiver()
         if self._credit == 0:
             self._credit = self._window
-        most, began = min(self._appetite.size, self._credit), self._bus.limits.loop.time()
+        # Of several the SDK waits for all anew, though it has found some in its buffer; and once the rest of the window
+        # has come, it asks for another. Not so where at least as many may still come as it waits for.
+        most, began = min(self._appetite.size, (self._credit + 1) // 2), self._bus.limits.loop.time()
         wait_s = wait_s if most == 1 else min(wait_s, FOR_ALL_S)
         self._is_sound = False  # until it is back: a receive that was cut leaves messages locked and unseen
         try:
@@ -96,6 +98,7 @@ class ReceiverLane:
             failure = explain(error, f"Receiving from {self._source}")
             if isinstance(failure, Unreadable):
                 return await self._go_on_without(failure)
+            self._drop()  # at once: what was asked for could still come
             raise failure from error
         self._is_sound = True
         self._credit -= len(messages)
@@ -116,7 +119,7 @@ class ReceiverLane:
             del self._held[delivery.lock_token]
             return None
         except Exception as error:
-            self._is_sound = False
+            self._drop()
             raise explain(error, f"Renewing a lock of {self._source}") from error
         now = self._hear()
         held.locked_until = min(now.on_loop(until.timestamp()), now.loop_s + self._lock_s)

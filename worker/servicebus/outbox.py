@@ -62,6 +62,8 @@ class Outbox:
             with self._limits.until(until):
                 return await parcel.ended
         except TimeoutError:
+            if parcel.ended.done() and not parcel.ended.cancelled():  # in the same turn of a loop that was held up
+                return parcel.ended.result()
             why = self._pile.last_failure or "the broker did not accept it in time"
             return Undelivered(detail=f"queue '{self._queue}': {why}", is_late=True)
 

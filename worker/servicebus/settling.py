@@ -2,6 +2,7 @@
 
 from typing import Final, assert_never
 
+import structlog
 from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.aio import ServiceBusReceiver
 from azure.servicebus.exceptions import (
@@ -12,7 +13,10 @@ from azure.servicebus.exceptions import (
 )
 
 from worker.core.settlement import Abandon, Complete, DeadLetter, LeaveLocked, Settled, Settlement
-from worker.time_limits import TimeLimit
+from worker.servicebus.failures import Unreadable, explain
+from worker.timers import TimeLimit
+
+_log = structlog.stdlib.get_logger(__name__)
 
 LONGEST_DESCRIPTION: Final = 4096  # characters, the broker's limit
 
@@ -28,7 +32,10 @@ async def settle(
         return Settled.LOCK_LOST
     except MessageAlreadySettled:  # said by the SDK alone, once the broker had confirmed
         return Settled.DONE
-    except Exception:  # noqa: BLE001 - on a lost link the SDK lets AttributeError, KeyError and others escape
+    except Exception as error:  # noqa: BLE001 - on a lost link the SDK lets AttributeError, KeyError and others escape
+        failure = explain(error, "Settling")
+        if isinstance(failure, Unreadable):  # it came while the broker's answer was read
+            _log.warning("message_unreadable", failure=str(failure))
         return Settled.FAILED
     return Settled.DONE
 

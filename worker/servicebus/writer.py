@@ -40,7 +40,6 @@ class Writer:
         self._stopping = False
         self._failures = 0
         self._waits_s = FIRST_SEND_S  # for the broker to accept a send
-        self._misconfigured_at: float | None = None
         self._discards = Discards()
 
     def stop(self) -> None:
@@ -69,7 +68,7 @@ class Writer:
         while True:
             while parcels := self._pile.begin(self, _now(), most=MOST_IN_BATCH):
                 await self._send(self._sender, parcels)
-                self._failures, self._misconfigured_at, self._pile.last_failure = 0, None, None
+                self._failures, self._pile.misconfigured_at, self._pile.last_failure = 0, None, None
             if self._stopping:
                 return
             try:
@@ -129,17 +128,19 @@ class Writer:
         self._drop_sender()
         self._pile.forget_ended()
         self._failures += 1
+        if self._failures > 1:  # the first time the fresh sender does better than one that is as old as the last
+            self._pile.rouse_another()
         await asyncio.sleep(pause_s(self._failures, draw=random.random()))  # noqa: S311 - jitter, not a secret
 
     def _is_out_of_patience(self, failure: BusFailure) -> bool:
         """A role that was just granted, or a queue that is just being made, takes a while to be seen."""
         if not isinstance(failure, Misconfigured):
-            self._misconfigured_at = None
+            self._pile.misconfigured_at = None
             return False
         now = _now()
-        if self._misconfigured_at is None:
-            self._misconfigured_at = now
-        return now - self._misconfigured_at >= self._patience_s
+        if self._pile.misconfigured_at is None:
+            self._pile.misconfigured_at = now
+        return now - self._pile.misconfigured_at >= self._patience_s
 
     def _drop_sender(self) -> None:
         self._discards.add(self._sender)

@@ -95,7 +95,7 @@ class Seat:
             async for line in reader:
                 if line.endswith(b"\n"):
                     self._told, self._told_at = line, _now()
-        except ConnectionError:
+        except (ConnectionError, ValueError):  # ValueError: a line beyond `MOST_TOLD_BYTES`
             pass
         finally:
             writer.close()

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from worker.time_limits import TimeLimits
+from worker.timers import TimeLimits
 
 FAR_S = 600.0
 EARLY_S = 0.001  # a loop may ring so much too early

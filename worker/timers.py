@@ -1,18 +1,44 @@
-"""`asyncio.timeout_at` for many at once: one timer of the loop, where each would have its own, which costs 11 µs."""
+"""One timer of the loop for many times, of which nearly all have lost their interest before they come.
+
+A timer for each costs 9 µs, `asyncio.timeout` 11.
+"""
 
 import asyncio
-import math
+from collections.abc import Callable
 from types import TracebackType
 
 
+class Alarm:
+    """Calls `ring` at the earliest time that was added since it last did."""
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, at: float) -> None:
+        if self._timer is not None:
+            if self._timer.when() <= at:
+                return
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(at, self._rings)
+
+    def cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _rings(self) -> None:
+        self._timer = None
+        self._ring()
+
+
 class TimeLimits:
-    """Of one loop. Nearly all scopes end long before they must: the timer stays, and rings for whoever is next then."""
+    """`asyncio.timeout_at`, of one loop, for many scopes at once."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self._open: set[TimeLimit] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._rings_at = math.inf
+        self._alarm = Alarm(self._ring)
 
     def until(self, at: float) -> "TimeLimit":
         """A scope that is cancelled when the loop's clock says `at`, and then raises TimeoutError."""
@@ -20,26 +46,18 @@ class TimeLimits:
 
     def begin(self, scope: "TimeLimit") -> None:
         self._open.add(scope)
-        if scope.at < self._rings_at:
-            self._ring_at(scope.at)
+        self._alarm.add(scope.at)
 
     def end(self, scope: "TimeLimit") -> None:
         self._open.discard(scope)
 
-    def _ring_at(self, at: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._rings_at = at
-        self._timer = self.loop.call_at(at, self._ring)
-
     def _ring(self) -> None:
-        due = max(self._rings_at, self.loop.time())  # a loop may ring a little early
-        for scope in [scope for scope in self._open if scope.at <= due]:
+        now = self.loop.time() + 0.001  # a loop may ring a little early
+        for scope in [scope for scope in self._open if scope.at <= now]:
             self._open.remove(scope)
             scope.cancel()
-        self._rings_at = math.inf
         if self._open:
-            self._ring_at(min(scope.at for scope in self._open))
+            self._alarm.add(min(scope.at for scope in self._open))
 
 
 class TimeLimit:
@@ -68,5 +86,6 @@ class TimeLimit:
             raise TimeoutError from error
 
     def cancel(self) -> None:
+        """For its `TimeLimits` to call."""
         self._is_up = True
         self._task.cancel()

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -197,6 +198,7 @@ def _pump(settings: Settings, bus: Bus, bridge: Bridge, observe: Callable[[Obser
         bridge=bridge,
         concurrency=settings.worker.concurrency,
         max_delivery_count=settings.servicebus.max_delivery_count,
+        cpu_s=time.process_time,
         observe=observe,
     )
 

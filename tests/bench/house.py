@@ -57,6 +57,7 @@ class House:
     core: int | None
     concurrency: int
     lock_s: float = 60.0
+    processes: int = 1
 
     @asynccontextmanager
     async def worker(self) -> AsyncIterator[tuple[int, Callable[[], Awaitable[float]]]]:
@@ -69,6 +70,7 @@ class House:
             "FLOWBRIDGE_FLOWS": json.dumps([flow]),
             "FLOWBRIDGE_SERVICEBUS__LOCK_S": str(self.lock_s),
             "FLOWBRIDGE_WORKER__CONCURRENCY": str(self.concurrency),
+            "FLOWBRIDGE_WORKER__PROCESSES": str(self.processes),
             "FLOWBRIDGE_HTTP__PORT": str(port),
         }
         started = time.perf_counter()

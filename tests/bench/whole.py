@@ -100,7 +100,8 @@ async def main(options: argparse.Namespace) -> None:
         rig.broker("flow-requests", "flow-replies:session", core=cores.broker) as broker,
         serving(PlainFlow(options.flow_delay)) as flow,
     ):
-        house = House(broker=broker, flow=flow, core=cores.measured, concurrency=options.concurrency)
+        core = cores.measured if options.processes == 1 else None
+        house = House(broker=broker, flow=flow, core=core, concurrency=options.concurrency, processes=options.processes)
         starts_s = []
         for _ in range(options.starts - 1):
             async with house.worker() as (_, ready):
@@ -125,6 +126,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--flow-delay", type=float, default=0.0, metavar="S", help="before the flow answers")
     parser.add_argument("--count", type=int, default=3000, help="requests in the backlog (default %(default)s)")
     parser.add_argument("--concurrency", type=int, default=200, help="of worker and flow (default %(default)s)")
+    parser.add_argument(
+        "--processes", type=int, default=1, help="of the worker; several aren't pinned, nor is CPU told"
+    )
     parser.add_argument("--rates", type=float, nargs="+", default=[20, 200], metavar="PER_S", help="to ask at")
     parser.add_argument("--seconds", type=float, default=5, help="at each rate, and idle (default %(default)s)")
     parser.add_argument("--starts", type=int, default=3, help="of the worker (default %(default)s)")

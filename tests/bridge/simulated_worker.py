@@ -74,6 +74,7 @@ class SimulatedWorker:
             bridge=bridge,
             concurrency=concurrency,
             max_delivery_count=simulation.queue.max_delivery_count,
+            cpu_s=lambda: 0.0,
             observe=self._observe,
         )
         self._context = contextvars.copy_context()

@@ -17,7 +17,7 @@ async def test_lanes_share_the_slots_and_tell_what_they_do(world: World) -> None
     lanes = [FakeLane(queue) for _ in range(3)]
     observed: list[Observed] = []
     world.flows.takes_s = 10.0
-    pump = Pump(lanes, least=3, bridge=world.bridge, concurrency=5, observe=observed.append)
+    pump = Pump(lanes, least=3, bridge=world.bridge, concurrency=5, cpu_s=lambda: 0.0, observe=observed.append)
     queue.put(*(world.delivery(**CALLER) for _ in range(12)))
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(pump.run())
@@ -43,7 +43,7 @@ async def test_lanes_share_the_slots_and_tell_what_they_do(world: World) -> None
 async def test_a_slot_freed_by_one_lane_reaches_another_although_a_third_that_waits_is_broken(world: World) -> None:
     first, second = FakeQueue(), FakeQueue()
     lanes = [FakeLane(first), FakeLane(second)]
-    pump = Pump(lanes, least=2, bridge=world.bridge, concurrency=1, observe=lambda _observed: None)
+    pump = Pump(lanes, least=2, bridge=world.bridge, concurrency=1, cpu_s=lambda: 0.0, observe=lambda _observed: None)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(pump.run())
         await asyncio.sleep(1.0)
@@ -61,7 +61,12 @@ async def test_a_cut_reaches_every_lane(world: World) -> None:
     queue = FakeQueue()
     world.flows.takes_s = 500.0
     pump = Pump(
-        [FakeLane(queue), FakeLane(queue)], least=2, bridge=world.bridge, concurrency=4, observe=lambda _observed: None
+        [FakeLane(queue), FakeLane(queue)],
+        least=2,
+        bridge=world.bridge,
+        concurrency=4,
+        cpu_s=lambda: 0.0,
+        observe=lambda _observed: None,
     )
     queue.put(*(world.delivery("safe") for _ in range(4)))
     async with asyncio.TaskGroup() as tasks:

@@ -11,7 +11,7 @@ from .world import World
 async def test_lanes_open_under_load_and_close_one_after_the_other_when_it_is_over(world: World) -> None:
     queue = FakeQueue()
     lanes = [FakeLane(queue, window=4) for _ in range(8)]
-    pump = Pump(lanes, least=2, bridge=world.bridge, concurrency=100, observe=lambda _observed: None)
+    pump = Pump(lanes, least=2, bridge=world.bridge, concurrency=100, cpu_s=lambda: 0.0, observe=lambda _observed: None)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(pump.run())
         await asyncio.sleep(60.0)

@@ -30,7 +30,13 @@ class Scene:
         self.queue = FakeSessionQueue(lock_s=lock_s)
         self.lanes = [FakeSessionLane(self.queue) for _ in range(lanes)]
         self.observed: list[Observed] = []
-        self.pump = Pump(sessions=self.lanes, bridge=self.world.bridge, concurrency=lanes, observe=self.observed.append)
+        self.pump = Pump(
+            sessions=self.lanes,
+            bridge=self.world.bridge,
+            concurrency=lanes,
+            cpu_s=lambda: 0.0,
+            observe=self.observed.append,
+        )
 
     def put(self, *sessions: str, flow: str = "risky", **given: Any) -> None:
         for session in sessions:

@@ -31,6 +31,7 @@ class Pump:
     """Of sources without sessions, each by some of its `lanes`, `least` at any time and all of them under load.
 
     Or of a queue with sessions, by `sessions`, each a slot of its own; `max_delivery_count`: as that queue has it.
+    `cpu_s`: what this process has used.
     """
 
     def __init__(
@@ -41,12 +42,13 @@ class Pump:
         bridge: Bridge,
         concurrency: int,
         max_delivery_count: int = 10,
+        cpu_s: Callable[[], float],
         observe: Callable[[Observed], None],
     ) -> None:
         self._slots = slots = Slots(concurrency)
         turns = Turns(len(sessions))
         works = [[LaneWork(lane, bridge=bridge, slots=slots, observe=observe) for lane in source] for source in lanes]
-        self._rosters = [Roster(source, least=least) for source in works]
+        self._rosters = [Roster(source, least=least, cpu_s=cpu_s) for source in works]
         self._lanes: list[LaneWork | SessionWork] = [
             *chain.from_iterable(works),
             *(

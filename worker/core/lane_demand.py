@@ -5,6 +5,7 @@ from typing import Final
 
 BUSY: Final = 0.75  # of a lane's time; what is left has to suffice for a burst
 CALM: Final = 0.4  # of the time of one lane fewer
+CORE_FULL: Final = 0.85
 CALM_FOR_S: Final = 30.0  # opening one again takes half a second
 
 
@@ -17,10 +18,12 @@ class LaneDemand:
         self._most = most
         self._calm_since: float | None = None
 
-    def look(self, busy: Sequence[float], *, is_opening: bool, now: float) -> None:
-        """`busy`: each open lane's share of the time since the last look; `is_opening`: another is on its way.
+    def look(self, busy: Sequence[float], *, core_busy: float, is_opening: bool, now: float) -> None:
+        """`busy`: each open lane's share of the time since the last look; `core_busy`: this process's of one core;
+        `is_opening`: another lane is on its way.
 
-        Twice as many at once where all are busy, because a burst doesn't wait; one fewer after a while of calm.
+        Twice as many at once where all are busy, because a burst doesn't wait; one fewer after a while of calm. Lanes
+        that are busy because the core is would get no more done by others beside them.
         """
         if not busy:  # all of them broken, say
             return
@@ -30,5 +33,5 @@ class LaneDemand:
                 self.wanted, self._calm_since = max(self._least, self.wanted - 1), now
             return
         self._calm_since = None
-        if not is_opening and sum(busy) >= BUSY * len(busy):
+        if not is_opening and core_busy < CORE_FULL and sum(busy) >= BUSY * len(busy):
             self.wanted = min(self._most, 2 * self.wanted)

@@ -84,13 +84,13 @@ async def test_nothing_more_is_asked_for_when_one_of_several_was_there_already(
     """The SDK waits for as many as it was asked for beside those that it had, and asks on for them."""
     lane = ReceiverLane(bus, QueueSource(queue=QUEUE), window=3)
     await lane.open()
-    lane._appetite.size = 2
     await send({})
     [first] = await lane.receive(wait_s=5)
     await send({})
     await broker.until(lambda facts: facts.counts(QUEUE).locked == 2)
     assert await lane.settle([(first, Complete())]) == [Settled.DONE]  # reads the second, too
     await send(*({} for _ in range(5)))
+    lane._appetite.size = 2
     in_hand = await lane.receive(wait_s=5)
     await asyncio.sleep(0.1)  # nothing would tell that it was asked for
     assert broker.facts.counts(QUEUE).locked <= len(in_hand) + lane.credit

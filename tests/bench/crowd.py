@@ -4,7 +4,7 @@ Broker and `flowbridge run` are processes; load and flow run in this one. For ea
 again when they are answered, by a flow that takes --flow-delay; the request queue's locks last --lock. Then --backlog
 one-way requests, queued before the worker starts, for a flow that answers at once.
 
-  answered/s, CPU ms   by the worker, over two flow times
+  answered/s, CPU ms   by the worker, over four flow times
   kB each              of the worker's memory for a request in flight: its peak less that of an idle worker
   locks lost           as the worker's log says
   MB at …              the worker's resident memory when so much of the backlog is worked off
@@ -65,7 +65,14 @@ async def in_flight(cores: Cores, entities: Path, number: int, options: argparse
             at_work = worker(cores, bus.connection_string, url, concurrency=number, lock_s=options.lock, log=log)
             async with at_work as pid:
                 empty_mb = peak_mb(pid)
-                window = await load.run(in_flight=number, warm_up=number, count=number, cpu_s=partial(cpu_s, pid))
+                window = await load.run(
+                    in_flight=number,
+                    warm_up=2 * number,
+                    count=4 * number,
+                    cpu_s=partial(cpu_s, pid),
+                    warm_up_s=4 * options.flow_delay,
+                    measured_s=5 * options.flow_delay,
+                )
                 each_kb = (peak_mb(pid) - empty_mb) * 1024 / number
             load.close()
         log.seek(0)

@@ -1,7 +1,7 @@
 """How many pods, and when KEDA should add one: in virtual time, so it's the same on any machine. Takes 40 seconds.
 
 (a) So many pods, at 50, 80 and 95 % of what they can do: what gets done, and how long requests wait for a core.
-(b) The same simulation beside what queueing theory says, and beside what was measured of one pod (README, "Measured").
+(b) The same simulation beside what queueing theory says, and beside what was measured of one pod (README, "How fast").
 (c) A burst of ten minutes, and a day in an hour, under KEDA and the HPA: for different messageCount.
 (d) What a million requests cost.
 
@@ -358,9 +358,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--concurrency", type=int, default=200, help="slots of a pod")
     parser.add_argument("--cpu-ms", type=float, default=sizing.CPU_S_PER_REQUEST * 1000, help="of a request, measured")
     parser.add_argument("--network-ms", type=float, default=40.0, help="a slot is held that much longer, assumed")
-    parser.add_argument("--measured-p50-ms", type=float, default=4.4, help="of a waiting caller at 200/s")
-    parser.add_argument("--measured-p99-ms", type=float, default=7.7)
-    parser.add_argument("--measured-backlog", type=float, default=710.0, help="requests/s of one pod")
+    parser.add_argument("--measured-p50-ms", type=float, default=2.7, help="of a waiting caller at 200/s")
+    parser.add_argument("--measured-p99-ms", type=float, default=4.7)
+    parser.add_argument("--measured-backlog", type=float, default=1000.0, help="requests/s of one pod")
     parser.add_argument("--vcpu-hour", type=float, default=0.05, help="price of a pod's core, assumed")
     parser.add_argument("--standard-million", type=float, default=0.80, help="price of a million operations, assumed")
     parser.add_argument("--premium-hour", type=float, default=0.93, help="price of a messaging unit, assumed")

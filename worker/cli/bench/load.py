@@ -173,6 +173,8 @@ class ClosedLoop(Caller):
         warm_up: int,
         count: int,
         cpu_s: Callable[[], float],
+        warm_up_s: float = WARM_UP_S,
+        measured_s: float = MEASURED_S,
         stalled_s: float = STALLED_S,
     ) -> Window:
         """Measures `count` replies after `warm_up`, or as many as come in time; then waits for the rest.
@@ -180,6 +182,7 @@ class ClosedLoop(Caller):
         Needs `open` before. Raises Stalled, WrongReply or ConnectionError.
         """
         self._left, self._count, self._cpu_s = warm_up, count, cpu_s
+        self._warm_up_s, self._measured_s = warm_up_s, measured_s
         self._latencies_ms: list[float] = []
         self._first_at: float | None = None
         self._began: tuple[float, float] | None = None
@@ -204,12 +207,12 @@ class ClosedLoop(Caller):
         if self._began is None:
             self._first_at = self._first_at or now
             self._left -= 1
-            if self._left <= 0 or now - self._first_at >= WARM_UP_S:
+            if self._left <= 0 or now - self._first_at >= self._warm_up_s:
                 self._began = now, self._cpu_s()
             return
         self._latencies_ms.append(latency_ms)
         began_at, used_s = self._began
-        if len(self._latencies_ms) == self._count or now - began_at >= MEASURED_S:
+        if len(self._latencies_ms) == self._count or now - began_at >= self._measured_s:
             self._measured = Window(
                 took_s=now - began_at, cpu_s=self._cpu_s() - used_s, latencies_ms=tuple(self._latencies_ms)
             )

@@ -12,7 +12,7 @@ const {
 } = process.env;
 
 const client = new ServiceBusClient(connectionString);
-const receiver = client.createReceiver("flow-requests");
+const receiver = client.createReceiver("flow-requests", { skipParsingBodyAsJson: true });
 const sender = client.createSender("flow-replies");
 
 async function processMessage(message) {

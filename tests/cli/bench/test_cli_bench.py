@@ -25,7 +25,7 @@ async def test_floor_and_worker_are_measured_side_by_side(tmp_path: Path) -> Non
     picture = tmp_path / "bench.svg"
     process = await started(
         *("--json", "--count", "60", "--rounds", "1", "--subjects", "floor,worker", "--rates", "200"),
-        *("--svg", str(picture)),
+        *("--svg", str(picture), "--round-trip", "4"),
     )
     out, err = await process.communicate()
     assert (process.returncode, err) == (0, b"")
@@ -34,6 +34,9 @@ async def test_floor_and_worker_are_measured_side_by_side(tmp_path: Path) -> Non
         assert told[name]["measured"] == 60
         assert min(told[name].values()) > 0
         assert {rate: row["measured"] for rate, row in told["calm"][name].items()} == {"200": 60}
+        assert told["calm"][name]["200"]["p50_ms"] > 4.0, (
+            "a request comes half a round trip late, and so does its reply"
+        )
     assert set(told["ratios"]) == {"worker_to_floor"}
     assert told["machine"]["sdks"]["floor"].startswith("azure-servicebus 7.")
     assert picture.read_text().startswith("<svg")
@@ -61,7 +64,9 @@ async def test_a_subject_that_dies_is_named_with_its_last_lines(
 ) -> None:
     entities = tmp_path / "entities.toml"
     entities.write_text(ENTITIES)
-    measuring = Measuring(cores=Cores(), entities=entities, in_flight=1, sessions=1, count=10, flow_delay_s=0.0)
+    measuring = Measuring(
+        cores=Cores(), entities=entities, in_flight=1, sessions=1, count=10, flow_delay_s=0.0, round_trip_s=0.0
+    )
     says = "import sys; print('first', 'SharedAccessKey=TOPSECRET', sep='\\n', file=sys.stderr); sys.exit(3)"
     with pytest.raises(ExceptionGroup) as caught:
         await measuring.a_round(Subject(name="plain", command=(sys.executable, "-c", says), sdk=""))

@@ -28,6 +28,9 @@ def bench(  # noqa: PLR0917 - typer's signature
     flow_delay: Annotated[
         float, typer.Option(metavar="S", min=0, max=20, help="Seconds before the flow answers.")
     ] = 0.0,
+    round_trip: Annotated[
+        float, typer.Option(metavar="MS", min=0, max=1000, help="Milliseconds to the broker and back.")
+    ] = 0.0,
     rounds: Annotated[int, typer.Option(metavar="N", min=1, max=100, help="Of each subject; medians count.")] = 3,
     rates: Annotated[str, typer.Option(metavar="R[,R]…", help="Requests/s of the calm rows; 0 for none.")] = "20,200",
     subjects: Annotated[str, typer.Option(metavar="NAME[,NAME]…", help="What to measure.")] = ",".join(NAMES),
@@ -54,7 +57,7 @@ def bench(  # noqa: PLR0917 - typer's signature
     \b
     Examples:
       flowbridge bench
-      flowbridge bench --flow-delay 0.05 --in-flight 200 --subjects floor,worker --json
+      flowbridge bench --flow-delay 0.05 --round-trip 5 --subjects floor,worker,documented --json
 
     Exit status: 0 when all was measured, 1 when a subject died or stalled.
     """  # noqa: D301 - click keeps the lines of a paragraph after \b
@@ -77,6 +80,7 @@ def bench(  # noqa: PLR0917 - typer's signature
             sessions=sessions,
             count=count,
             flow_delay_s=flow_delay,
+            round_trip_s=round_trip / 1000,
         )
         series = Series(
             measuring=measuring, names=names, rounds=rounds, rates=per_s, node_modules=node_modules, tell=_tell

@@ -13,7 +13,8 @@ from worker.cli.bench.cores import Cores, cpu_s, peak_mb
 from worker.cli.bench.figures import Calm, FullLoad, calm_of, full_load_of
 from worker.cli.bench.job import Job
 from worker.cli.bench.load import ClosedLoop, Paced, Stalled, Window, WrongReply
-from worker.cli.bench.processes import broker, program
+from worker.cli.bench.processes import BrokerProcess, broker, program
+from worker.cli.bench.relay import relay
 from worker.cli.bench.subjects import Subject
 from worker.cli.bench.web_flow import web_flow
 from worker.cli.failure import CommandFailed
@@ -36,7 +37,10 @@ LAST_LINES: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measuring:
-    """What is the same for every subject. `entities`: a file of `ENTITIES`; `flow_delay_s`: before the flow answers."""
+    """What is the same for every subject.
+
+    `entities`: a file of `ENTITIES`; `flow_delay_s`: before the flow answers; `round_trip_s`: to the broker and back.
+    """
 
     cores: Cores
     entities: Path
@@ -44,6 +48,7 @@ class Measuring:
     sessions: int
     count: int
     flow_delay_s: float
+    round_trip_s: float
 
     async def a_round(self, subject: Subject, rates: Sequence[float] = ()) -> tuple[FullLoad, list[Calm]]:
         """At full load, then at one rate after the other. Raises CommandFailed, in a group."""
@@ -83,8 +88,12 @@ class Measuring:
     async def _at_work(self, subject: Subject) -> AsyncIterator[tuple[int, int]]:
         """The broker's port and the subject's process id."""
         with tempfile.TemporaryFile() as words:
-            async with broker(core=self.cores.broker, config=self.entities) as bus, web_flow(self.flow_delay_s) as url:
-                job = Job(connection_string=bus.connection_string, url=url, in_flight=self.in_flight)
+            async with (
+                broker(core=self.cores.broker, config=self.entities) as bus,
+                self._way_to(bus) as connection_string,
+                web_flow(self.flow_delay_s) as url,
+            ):
+                job = Job(connection_string=connection_string, url=url, in_flight=self.in_flight)
                 subject_at_work = program(
                     *subject.command,
                     core=self.cores.measured,
@@ -99,6 +108,15 @@ class Measuring:
                     except (Stalled, WrongReply, ConnectionError) as failed:
                         raise CommandFailed(_ended(subject, str(failed), words)) from None
                     attendant.cancel()
+
+    @asynccontextmanager
+    async def _way_to(self, bus: BrokerProcess) -> AsyncIterator[str]:
+        """The subject's connection string."""
+        if self.round_trip_s == 0:
+            yield bus.connection_string
+            return
+        async with relay(bus.port, round_trip_s=self.round_trip_s) as port:
+            yield bus.connection_string.replace(f":{bus.port}", f":{port}")
 
 
 async def _attend(subject: Subject, process: asyncio.subprocess.Process, words: IO[bytes]) -> None:

@@ -53,6 +53,7 @@ class Series:
             "in_flight": measuring.in_flight,
             "sessions": measuring.sessions,
             "flow_delay_s": measuring.flow_delay_s,
+            "round_trip_s": measuring.round_trip_s,
             "rounds": self.rounds,
             "rates": list(self.rates),
             "subjects": list(self.names),

@@ -93,15 +93,16 @@ async def read_answers(house: House, count: int) -> int:
 
 
 async def main(options: argparse.Namespace) -> None:
-    cores = rig.Cores.split()
+    cores = rig.Cores() if options.unpinned else rig.Cores.split()
     rig.pin(cores.rest)
     rig.say(cores.told(measured="the worker", rest="flow and requester"))
     async with (
         rig.broker("flow-requests", "flow-replies:session", core=cores.broker) as broker,
         serving(PlainFlow(options.flow_delay)) as flow,
     ):
-        core = cores.measured if options.processes == 1 else None
-        house = House(broker=broker, flow=flow, core=core, concurrency=options.concurrency, processes=options.processes)
+        house = House(
+            broker=broker, flow=flow, core=cores.measured, concurrency=options.concurrency, processes=options.processes
+        )
         starts_s = []
         for _ in range(options.starts - 1):
             async with house.worker() as (_, ready):

@@ -128,8 +128,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=3000, help="requests in the backlog (default %(default)s)")
     parser.add_argument("--concurrency", type=int, default=200, help="of worker and flow (default %(default)s)")
     parser.add_argument(
-        "--processes", type=int, default=1, help="of the worker; several aren't pinned, nor is CPU told"
+        "--processes", type=int, default=1, help="of the worker; its CPU is told of one only (default %(default)s)"
     )
+    parser.add_argument("--unpinned", action="store_true", help="each process on whatever core it gets")
     parser.add_argument("--rates", type=float, nargs="+", default=[20, 200], metavar="PER_S", help="to ask at")
     parser.add_argument("--seconds", type=float, default=5, help="at each rate, and idle (default %(default)s)")
     parser.add_argument("--starts", type=int, default=3, help="of the worker (default %(default)s)")

@@ -69,7 +69,7 @@ class LaneWork:
         )
 
     def pause(self, *, is_paused: bool) -> None:
-        """Nothing more is asked for; what was asked for before may still come."""
+        """Nothing more is asked for, and what was asked for goes back to the queue."""
         self._is_paused = is_paused
         self._wake.set()
 

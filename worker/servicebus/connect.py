@@ -117,8 +117,7 @@ def _client(options: BusOptions) -> ServiceBusClient:
         case BusOptions(connection_string=str(text), namespace=None, credential=None) if text.strip():
             host = _host_of(text)
             is_plain = "usedevelopmentemulator=true" in text.lower()
-            if not is_plain:
-                common["ssl_context"] = _trust()
+            common["ssl_context"] = _trust()  # also without TLS the SDK would make one for each link
             if not (is_plain and is_amqp):
                 common |= _port_of(host)
             return ServiceBusClient.from_connection_string(text, **common)

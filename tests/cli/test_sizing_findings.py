@@ -6,13 +6,13 @@ from worker.cli.finding import Finding, Verdict
 from worker.cli.sizing_findings import sizing_findings
 
 
-def found(*flows: dict[str, object], processes: int = 1, **worker: object) -> list[Finding]:
+def found(*flows: dict[str, object], **worker: object) -> list[Finding]:
     document = {
         "servicebus": {"namespace": "contoso.servicebus.windows.net"},
         "worker": worker,
         "flows": [{"url": "https://flows.example.com/", **flow} for flow in flows or ({},)],
     }
-    return list(sizing_findings(load_document(document), processes=processes))
+    return list(sizing_findings(load_document(document)))
 
 
 def detail(name: str, findings: list[Finding]) -> str:

@@ -52,7 +52,7 @@ async def findings(config: Path | None, *, round_trip: bool, probe_flows: Iterab
         for problem in invalid.problems:
             yield _refused(problem)
         return
-    come_to = [*derived(settings), *sizing_findings(settings, processes=settings.worker.processes)]
+    come_to = [*derived(settings), *sizing_findings(settings)]
     for finding in come_to:
         yield finding
     yield await _fleet(settings)

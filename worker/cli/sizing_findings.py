@@ -19,8 +19,9 @@ _BOUND_BY: Final = {
 }
 
 
-def sizing_findings(settings: Settings, *, processes: int = 1) -> Iterator[Finding]:
-    concurrency, sharing = settings.worker.concurrency, settings.worker.replicas * processes
+def sizing_findings(settings: Settings) -> Iterator[Finding]:
+    concurrency, processes = settings.worker.concurrency, settings.worker.processes
+    sharing = settings.worker.replicas * processes
     specs = settings.flow_specs().values()
     flows = [FlowLimits(concurrency=flow.concurrency, rate_per_s=flow.rate_per_s) for flow in specs]
     yield _throughput(concurrency, [flow.share(processes, of=sharing) for flow in flows], processes)

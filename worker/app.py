@@ -6,10 +6,9 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import partial
 from itertools import groupby
-from operator import attrgetter
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -23,12 +22,18 @@ from worker.bridge.process import Bridge, BridgeSpec
 from worker.bridge.pump import Pump
 from worker.core.bulkhead import Bulkhead
 from worker.core.loop_lag import LoopLag
-from worker.core.outcome import Outcome
-from worker.core.readiness import Readiness, readiness
+from worker.core.recent import Recent
 from worker.core.redelivery import RedeliverySpec
+from worker.core.wait_used import WaitUsed
 from worker.flow.client import FlowClient
 from worker.flow.fleet import Fleet
 from worker.flow.token import Credential, IdentitySpec
+from worker.metrics.exposition import exposition, registry_of_process
+from worker.metrics.facts import FactsCollector
+from worker.metrics.requests import RequestMetrics
+from worker.observing import Observing
+from worker.request_log import log_observed
+from worker.running import Worker, with_recent
 from worker.servicebus.connect import Bus, BusOptions, QueueSource, Source, SubscriptionSource
 from worker.servicebus.lanes import ReceiverLane
 from worker.servicebus.redeliveries import RedeliveryOutbox
@@ -43,20 +48,8 @@ from worker.upkeep import Upkeep
 LEAST_LANES: Final = 2
 MOST_LANES: Final = 16
 LARGEST_WINDOW: Final = 16  # beyond, to ask for more at once saves less than 1 % of a request's CPU
-_EXPECTED: Final = frozenset({Outcome.ANSWERED, Outcome.REFUSED, Outcome.EXPIRED, Outcome.REJECTED})
-
-_OBSERVED: Final = tuple(field.name for field in fields(Observed))  # asdict would deep-copy, at 90 µs a request
-_values_of: Final = attrgetter(*_OBSERVED)
 
 _log = structlog.stdlib.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Worker:
-    """A running worker, for who started it to look at."""
-
-    pump: Pump
-    upkeep: Upkeep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,11 +88,22 @@ async def assembled(
         admin.serve(
             host=settings.http.host,
             port=settings.http.port,
-            read_readiness=lambda: _readiness(worker.upkeep),
-            read_status=lambda: status_of(worker),
+            surface=_surface(worker, settings.http.token),
         ) as port,
     ):
-        yield ServedWorker(pump=worker.pump, upkeep=worker.upkeep, http_port=port)
+        yield ServedWorker(**{field.name: getattr(worker, field.name) for field in fields(Worker)}, http_port=port)
+
+
+def _surface(worker: Worker, token: str | None) -> admin.Surface:
+    return admin.Surface(
+        read_readiness=lambda: worker.readiness,
+        read_status=lambda: with_recent(
+            worker.status, [worker.observing.recent.told()], is_steerable=token is not None
+        ),
+        read_metrics=partial(exposition, worker.registry),
+        steer=lambda steer: worker.steer(steer.flow, is_isolated=steer.action == "isolate"),
+        admin_token=token,
+    )
 
 
 @asynccontextmanager
@@ -120,6 +124,7 @@ async def built(settings: Settings, *, observe: Callable[[Observed], None] | Non
             None if copies_to is None else await stack.enter_async_context(RedeliveryOutbox(bus, queue=copies_to))
         )
         stack.callback(replies.stop)  # closing takes a second: both outboxes at once
+        places = Places(bulkhead_of(settings))
         bridge = Bridge(
             spec=BridgeSpec(
                 namespace_host=urlsplit(f"//{bus.namespace}").hostname or bus.namespace,
@@ -137,14 +142,32 @@ async def built(settings: Settings, *, observe: Callable[[Observed], None] | Non
             flows=client,
             replies=replies,
             redeliveries=redeliveries,
-            places=Places(bulkhead_of(settings)),
+            places=places,
         )
-        pump = _pump(settings, bus, bridge, observe or log_observed)
+        registry = registry_of_process()
+        observing = Observing(
+            log=observe or log_observed,
+            metrics=RequestMetrics(registry, flows),
+            recent=Recent(),
+            wait_used=WaitUsed(),
+            takes_more=client.takes_more,
+        )
+        pump = _pump(settings, bus, bridge, observing.note)
         fleet = fleet_of(settings)
         mounted = {flow.called: partial(mounted_url, flow) for flow in settings.flows if flow.url_file is not None}
         upkeep = Upkeep(pump=pump, client=client, credential=credential, fleet=fleet, lag=LoopLag(), mounted=mounted)
         upkeep.begin()
-        yield Worker(pump=pump, upkeep=upkeep)
+        worker = Worker(
+            pump=pump,
+            upkeep=upkeep,
+            replies=replies,
+            places=places,
+            observing=observing,
+            registry=registry,
+            began_at=time.time(),
+        )
+        registry.register(FactsCollector(lambda: worker.facts))
+        yield worker
 
 
 async def drained(worker: Worker, stop: Stop, *, drain_s: float) -> bool:
@@ -239,18 +262,6 @@ def request_source(settings: Settings) -> Source:
     return SubscriptionSource(topic=servicebus.request_topic, subscription=servicebus.request_subscription or "")
 
 
-def log_observed(observed: Observed) -> None:
-    """One line per delivery."""
-    facts = {
-        name: round(value, 4) if isinstance(value, float) else value
-        for name, value in zip(_OBSERVED, _values_of(observed), strict=True)
-        if value is not None
-    }
-    is_expected = (observed.outcome in _EXPECTED or observed.is_copied) and observed.defect is None
-    event = "request_moved" if observed.is_copied else "request_ended"
-    (_log.info if is_expected else _log.warning)(event, **facts)
-
-
 def credential_of(settings: Settings) -> Credential:
     identity = settings.identity
     return Credential(IdentitySpec(kind=identity.kind, client_id=identity.client_id, cloud=identity.cloud))
@@ -276,36 +287,3 @@ def redelivery_queue(settings: Settings) -> str | None:
     if servicebus.request_sessions:
         return None
     return servicebus.request_queue if servicebus.request_topic is None else servicebus.retry_queue
-
-
-def _readiness(upkeep: Upkeep) -> Readiness:
-    facts = upkeep.pump.facts
-    return readiness(
-        is_draining=facts.is_stopping,
-        is_paused=facts.is_paused,
-        lanes_receiving=facts.lanes_receiving,
-        bus_failure=facts.failure,
-        token_failure=_missing_token(upkeep.credential),
-        loop_failure=upkeep.lag.failure(asyncio.get_running_loop().time()),
-    )
-
-
-def _missing_token(credential: Credential) -> str | None:
-    missing = [state for state in credential.states() if not state.usable_s]
-    failures = (state.failure for state in missing if state.failure is not None)
-    return next(failures, f"the one for {missing[0].scope} is being asked for" if missing else None)
-
-
-def status_of(worker: Worker) -> dict[str, object]:
-    """What `/status` shows."""
-    upkeep = worker.upkeep
-    ready, fleet = _readiness(upkeep), upkeep.fleet
-    return {
-        "ready": ready.is_ready,
-        "reasons": ready.reasons,
-        "pump": asdict(upkeep.pump.facts),
-        "flows": [{"name": name, **asdict(facts)} for name, facts in upkeep.client.facts().items()],
-        "fleet": {"workers": fleet.workers, "counted_by": fleet.name, "failure": fleet.failure},
-        "tokens": [asdict(state) for state in upkeep.credential.states()],
-        "loop_lag_s": upkeep.lag.worst_s(asyncio.get_running_loop().time()),
-    }

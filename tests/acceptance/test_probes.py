@@ -36,6 +36,7 @@ async def test_a_worker_that_receives_is_alive_and_ready(house: House) -> None:
         {
             "name": "flow",
             "circuit": "closed",
+            "openings": 0,
             "reopens_in_s": None,
             "in_flight": 0,
             "waiting": 0,
@@ -43,6 +44,11 @@ async def test_a_worker_that_receives_is_alive_and_ready(house: House) -> None:
             "most": 100,
             "rate_per_s": 0,
             "fastest_decile_s": None,
+            "held": 0,
+            "outcomes": {},
+            "p50_s": None,
+            "p99_s": None,
+            "errors": [],
         }
     ]
     assert status["fleet"] == {"workers": 1, "counted_by": None, "failure": None}

@@ -8,12 +8,18 @@ from typing import Any
 
 import aiohttp
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from support.house import REPLIES, REQUESTS, House, open_house
 from support.processes import worker_process
 
 from worker.emulator.standins import Echo, Hang, Recorded
 
-IN_TWO = {"FLOWBRIDGE_WORKER__PROCESSES": "2", "FLOWBRIDGE_WORKER__DRAIN_S": "30"}
+TOKEN = "a-token-for-this-test"
+IN_TWO = {
+    "FLOWBRIDGE_WORKER__PROCESSES": "2",
+    "FLOWBRIDGE_WORKER__DRAIN_S": "30",
+    "FLOWBRIDGE_HTTP__ADMIN_TOKEN": TOKEN,
+}
 Log = Recorded[dict[str, object]]
 
 
@@ -33,6 +39,38 @@ async def port_of(log: Log) -> int:
 async def get(port: int, path: str) -> tuple[int, dict[str, Any]]:
     async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as response:
         return response.status, await response.json()
+
+
+async def steer(port: int, action: str) -> None:
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session,
+        session.post(f"http://127.0.0.1:{port}/flows/flow/{action}") as response,
+    ):
+        assert response.status == 204
+
+
+async def until_circuits_are(port: int, *states: str) -> None:
+    """Of the flow, in each process."""
+    async with asyncio.timeout(20):
+        while True:
+            _, status = await get(port, "/status")
+            flows = [(each["status"] or {"flows": []})["flows"] for each in status["processes"]]
+            if [flow["circuit"] for own in flows for flow in own] == list(states):
+                return
+            await asyncio.sleep(0.05)
+
+
+async def until_counted(port: int, name: str, total: float) -> None:
+    """Over both processes, which tell their counts every few seconds."""
+    async with asyncio.timeout(20), aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(f"http://127.0.0.1:{port}/metrics") as response:
+                families = list(text_string_to_metric_families(await response.text()))
+            samples = [sample for family in families for sample in family.samples if sample.name == name]
+            if sum(sample.value for sample in samples) == total:
+                assert {sample.labels["process"] for sample in samples} == {"0", "1"}
+                return
+            await asyncio.sleep(0.1)
 
 
 async def until_all_ready(port: int) -> dict[str, Any]:
@@ -75,6 +113,9 @@ async def test_two_processes_are_one_worker_though_one_of_them_is_killed(brief_h
         assert after["processes"][0]["pid"] != first
         assert after["processes"][1]["pid"] == second
         await answered(house, request_ids)
+        _, status = await get(port, "/status")
+        assert status["flows"][0]["outcomes"]["answered"] >= 1
+        await until_counted(port, "flowbridge_slots", 200)
         assert {line["process"] for line in log if line["event"] == "request_ended"} == {0, 1}
 
         house.flow.script("flow", *[Echo(after_s=0.5)] * 7, Hang())
@@ -99,7 +140,16 @@ async def test_processes_whose_supervisor_is_killed_finish_what_they_have_and_en
     house, log = brief_house, Log()
     house.flow.script("flow", Echo(after_s=1.0))
     async with worker_process(house, log, environment=IN_TWO) as supervisor:
-        await until_all_ready(await port_of(log))
+        port = await port_of(log)
+        before = await until_all_ready(port)
+        await steer(port, "isolate")
+        await until_circuits_are(port, "isolated", "isolated")
+        os.kill(before["processes"][0]["pid"], signal.SIGKILL)
+        await log.until(1, where=lambda line: line["event"] == "process_ended")
+        await until_circuits_are(port, "isolated", "isolated")
+        await steer(port, "reset")
+        await until_circuits_are(port, "closed", "closed")
+        await until_all_ready(port)
         request_ids = [await house.ask() for _ in range(10)]
         await house.flow.calls.until(10, within_s=20)
         supervisor.kill()

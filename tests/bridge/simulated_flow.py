@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from worker.core.attempt import Attempt as Tried
 from worker.core.outcome import (
     Answered,
     Expired,
@@ -32,7 +33,7 @@ class SimulatedCall:
         self._worker = worker
         self._call = call
         self._entry = entry
-        self.attempts = 0
+        self.tries: list[Tried] = []
 
     async def run(self) -> FlowOutcome | Running:
         entry, deadline = self._entry, self._call.deadline
@@ -55,7 +56,7 @@ class SimulatedCall:
     async def _request(self, deadline: float | None) -> FlowOutcome | Running:
         entry, worker = self._entry, self._worker
         worker.require_life()
-        self.attempts = 1
+        self.tries.append(Tried(began_at=now()))
         held = [held.delivery for held in worker.held_of(entry)]
         endings, nth = entry.ask.endings, len(entry.attempts)
         ending = endings[min(nth, len(endings) - 1)]
@@ -92,7 +93,7 @@ class SimulatedCall:
         return replace(ending, run_id=entry.name) if isinstance(ending, Running) else ending
 
     def cut_short(self, why: str) -> Unavailable | Indeterminate:
-        if self.attempts:
+        if self.tries:
             return Indeterminate(detail=why, attempts=1)
         return Unavailable(detail=why, attempts=0)
 

@@ -37,7 +37,7 @@ async def test_a_request_without_a_place_comes_again_and_spends_no_try(crowded: 
     assert copy.properties["delivery-attempt"] == 1
     assert copy.delay_s >= 1.0
     assert not crowded.flows.calls
-    assert passage.copying.is_copied
+    assert passage.copying.copy_in_s is not None
 
 
 async def test_a_caller_takes_its_deadline_and_its_address_along(crowded: World) -> None:

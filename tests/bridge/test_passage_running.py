@@ -43,7 +43,7 @@ async def test_a_run_that_goes_on_is_handed_over_before_its_answer_is_asked_for(
     assert copy.properties["answer-location"] == RUNNING.location
     assert copy.properties["flow"] == "risky", "every other property is kept"
     assert copy.delay_s == 1.0
-    assert passage.copying.is_copied
+    assert passage.copying.copy_in_s is not None
     assert passage.outcome is None
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from worker.bridge.places import Places
 from worker.bridge.process import Bridge, BridgeSpec, Passage
 from worker.core.admission import AdmissionSpec
+from worker.core.attempt import Attempt
 from worker.core.bulkhead import Bulkhead
 from worker.core.delivery import Delivery
 from worker.core.flow_spec import FlowSpec
@@ -116,8 +117,8 @@ class FakeCall:
     started_at: float | None = None
 
     @property
-    def attempts(self) -> int:
-        return 0 if self.is_in_line() else 1
+    def tries(self) -> list[Attempt]:
+        return [] if self.started_at is None or self.is_in_line() else [Attempt(began_at=self.started_at)]
 
     async def run(self) -> FlowOutcome | Running:
         self.started_at = asyncio.get_running_loop().time()

@@ -151,7 +151,7 @@ def test_a_reply_lives_as_long_as_it_is_of_use(
 
 def test_the_callers_own_id_is_what_the_reply_correlates_by(deliver: Deliver) -> None:
     def correlation(**given_: Any) -> str:
-        return asked_of(deliver(**given_), None).reply_correlation_id
+        return asked_of(deliver(**given_), None, None).reply_correlation_id
 
     assert correlation(message_id="m", correlation_id="c") == "m"
     assert correlation(message_id=None, correlation_id="c") == "c"
@@ -160,7 +160,7 @@ def test_the_callers_own_id_is_what_the_reply_correlates_by(deliver: Deliver) ->
 
 
 def test_what_a_request_says_of_its_reply_is_known_even_where_it_cannot_be_decoded(deliver: Deliver) -> None:
-    asked = asked_of(deliver(message_id="m", correlation_id="c", body=None), None)
+    asked = asked_of(deliver(message_id="m", correlation_id="c", body=None), None, None)
     assert asked == Asked(request_id="m", reply_correlation_id="m", conversation_id="c")
 
 
@@ -168,7 +168,7 @@ def test_a_decoded_request_adds_its_wishes(deliver: Deliver) -> None:
     delivery = deliver(properties={"reply-ttl-s": "90", "traceparent": "00-1-2-01"})
     request = decode(delivery)
     assert isinstance(request, Request)
-    asked = asked_of(delivery, request)
+    asked = asked_of(delivery, request, None)
     assert (asked.reply_ttl_s, asked.traceparent) == (90.0, "00-1-2-01")
 
 

@@ -81,7 +81,7 @@ async def test_what_cannot_be_started_is_tried_again() -> None:
 
 async def test_what_does_not_end_in_time_is_killed_and_no_clean_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CLOSING_S", 0.05)
-    deaf = """trap '' TERM INT; echo '{"status": {"ready": true}}' >&0; exec sleep 60"""
+    deaf = """trap '' TERM INT; echo 'status {"ready": true}' >&0; exec sleep 60"""
     async with taken("sh", "-c", deaf) as (until, stop, running):
         facts = await until(lambda facts: facts.status is not None)
         assert facts.status == {"ready": True}

@@ -1,14 +1,27 @@
-"""`/livez`, `/readyz` and `/status` over aiohttp.web."""
+"""The worker's HTTP surface over aiohttp.web: probes, status and its page, metrics, and the steering of circuits."""
 
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Final
 
-import orjson
 from aiohttp import web
 
+from worker.admin.answers import answered_plainly, json_answer, set_headers
+from worker.admin.events import Events
+from worker.admin.page.document import assembled_page
+from worker.admin.steering import steering_routes
+from worker.admin.surface import Exposition, Steer, Surface
 from worker.core.readiness import Readiness
 
-_NO_STORE = {"Cache-Control": "no-store"}
+__all__ = ["Exposition", "Steer", "Surface", "serve"]
+
+IDLE_S: Final = 75.0  # longer than between two scrapes
+CLOSING_S: Final = 0.5
+
+# aiohttp logs a traceback for whatever strangers send to the port. What is our own fault `answered_plainly` tells.
+_UNHEARD: Final = logging.getLogger(f"{__name__}.unheard")
+_UNHEARD.setLevel(logging.CRITICAL)
 
 
 @asynccontextmanager
@@ -16,27 +29,28 @@ async def serve(
     *,
     host: str,
     port: int,
-    read_readiness: Callable[[], Readiness],
-    read_status: Callable[[], Mapping[str, object]],
+    surface: Surface | None = None,
+    read_readiness: Callable[[], Readiness] | None = None,
+    read_status: Callable[[], Mapping[str, object]] | None = None,
 ) -> AsyncIterator[int]:
     """The bound port (`port` 0: any free one), for as long as the context is open. OSError when it can't be bound."""
-
-    async def livez(_: web.Request) -> web.Response:
-        # That this runs is the proof: the event loop makes progress. The broker is readiness's business.
-        return _json(200, {"status": "alive"})
-
-    async def readyz(_: web.Request) -> web.Response:
-        ready = read_readiness()
-        if ready.is_ready:
-            return _json(200, {"status": "ready"})
-        return _json(503, {"status": "not ready", "reasons": ready.reasons})
-
-    async def status(_: web.Request) -> web.Response:
-        return _json(200, read_status())
-
-    application = web.Application()
-    application.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/status", status)])
-    runner = web.AppRunner(application, access_log=None, handle_signals=False)
+    if surface is None:
+        if read_readiness is None or read_status is None:
+            raise TypeError("expected a surface")
+        surface = Surface(
+            read_readiness=read_readiness,
+            read_status=read_status,
+            read_metrics=lambda _: Exposition(body=b"", content_type="text/plain"),
+            steer=lambda _: False,
+        )
+    runner = web.AppRunner(
+        _application(surface),
+        access_log=None,
+        handle_signals=False,
+        logger=_UNHEARD,
+        keepalive_timeout=IDLE_S,
+        shutdown_timeout=CLOSING_S,
+    )
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)
@@ -46,5 +60,42 @@ async def serve(
         await runner.cleanup()
 
 
-def _json(status: int, document: Mapping[str, object]) -> web.Response:
-    return web.Response(status=status, body=orjson.dumps(document), content_type="application/json", headers=_NO_STORE)
+def _application(surface: Surface) -> web.Application:
+    async def livez(_: web.Request) -> web.Response:
+        # That this runs is the proof: the event loop makes progress. The broker is readiness's business.
+        return json_answer({"status": "alive"})
+
+    async def readyz(_: web.Request) -> web.Response:
+        ready = surface.read_readiness()
+        if ready.is_ready:
+            return json_answer({"status": "ready"})
+        return json_answer({"status": "not ready", "reasons": ready.reasons}, status=503)
+
+    async def status(_: web.Request) -> web.Response:
+        return json_answer(surface.read_status())
+
+    async def metrics(request: web.Request) -> web.Response:
+        exposition = surface.read_metrics(request.headers.get("Accept", ""))
+        return web.Response(body=exposition.body, headers={"Content-Type": exposition.content_type})
+
+    async def index(_: web.Request) -> web.Response:
+        return web.Response(
+            body=page.body, content_type="text/html", charset="utf-8", headers={"Content-Security-Policy": page.policy}
+        )
+
+    page, events = assembled_page(), Events(surface.read_status)
+    application = web.Application(middlewares=[answered_plainly])
+    application.add_routes(
+        [
+            web.get("/livez", livez),
+            web.get("/readyz", readyz),
+            web.get("/status", status),
+            web.get("/metrics", metrics),
+            web.get("/", index),
+            web.get("/events", events.watch, allow_head=False),
+            *steering_routes(surface),
+        ]
+    )
+    application.on_response_prepare.append(set_headers)
+    application.on_shutdown.append(events.close)
+    return application

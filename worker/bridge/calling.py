@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Container, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from worker.bridge.leash import CUTS_A_CALL, CutReason, CutShort, Leash
 from worker.bridge.ports import FlowCall, Flows
 from worker.core.answer import as_agreed
+from worker.core.attempt import Attempt
 from worker.core.content import content_for
 from worker.core.deadline import call_deadline, reply_due
 from worker.core.delivery import Delivery
@@ -28,6 +29,7 @@ from worker.core.recall import Recall
 from worker.core.redelivery import first_enqueued_at, origin_of
 from worker.core.request import Call, Request
 from worker.core.settlement import Abandon, LeaveLocked
+from worker.core.trace import TraceContext
 
 T = TypeVar("T")
 
@@ -41,12 +43,12 @@ class _UntilItBegins:
     call: FlowCall
 
     def __contains__(self, reason: object) -> bool:
-        return reason in CUTS_A_CALL or (reason is CutReason.STOPPING and self.call.attempts == 0)
+        return reason in CUTS_A_CALL or (reason is CutReason.STOPPING and not self.call.tries)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Calling:
-    """`may_have_run` and `call_s` are what is known so far.
+    """`may_have_run`, `call_s` and `calls` are what is known so far.
 
     `may_be_left`: what isn't called yet when the worker is told to stop goes back to the queue, at no delivery count.
     """
@@ -59,11 +61,13 @@ class Calling:
     may_have_run: bool = False
     _is_run_noted: bool = False
     call_s: float = 0.0
+    calls: list[FlowCall] = field(default_factory=list)
 
     async def call(self, call: Call) -> FlowOutcome | Running | Abandon | LeaveLocked:
         """From the first attempt on, a flow that isn't idempotent is never called again for this delivery."""
         must_not_repeat = not call.flow.idempotent
         flow_call = self.flows.start(call)
+        self.calls.append(flow_call)
         if must_not_repeat:
             self.recall.keep(self.delivery, _UNDER_WAY, now=_now())
             self.recall.note_run(self.delivery, now=_now())
@@ -87,6 +91,10 @@ class Calling:
         outcome = as_agreed(outcome, call.flow)
         self._remember(outcome, call.flow)
         return outcome
+
+    @property
+    def tries(self) -> tuple[Attempt, ...]:
+        return tuple(attempt for call in self.calls for attempt in call.tries)
 
     def ended(self, *, is_left: bool) -> None:
         """The work on the delivery has; `is_left`: without an end for the request."""
@@ -133,7 +141,13 @@ class Calling:
 
 
 def call_of(
-    request: Request, delivery: Delivery, flow: FlowSpec, *, deadline: float | None, now: float
+    request: Request,
+    delivery: Delivery,
+    flow: FlowSpec,
+    *,
+    deadline: float | None,
+    context: TraceContext | None,
+    now: float,
 ) -> Call | Indeterminate | Expired | Rejected:
     """The call to be made, or why none is."""
     if delivery.is_redelivered and not flow.idempotent and flow.after_crash == "indeterminate":
@@ -163,6 +177,7 @@ def call_of(
         query=content.query,
         trace=request.trace,
         deadline=until,
+        context=context,
     )
 
 

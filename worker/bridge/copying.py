@@ -34,7 +34,7 @@ class Copying:
     recall: Recall
     leash: Leash
     delivery: Delivery
-    is_copied: bool = False
+    copy_in_s: float | None = None  # once one is scheduled
     is_in_doubt: bool = False
 
     @property
@@ -82,7 +82,7 @@ class Copying:
         now = _now()
         within_s = LONGEST_S if deadline is None else min(LONGEST_S, max(LEAST_S, (deadline - now) / 2))
         undelivered = await self.leash.hold(self._send(queue, copy, until=now + within_s), cut_by=CUTS_A_REPLY)
-        self.is_copied = undelivered is None
+        self.copy_in_s = copy.delay_s if undelivered is None else None
         self.is_in_doubt = undelivered is not None and undelivered.is_late
         return undelivered
 

@@ -1,4 +1,4 @@
-"""What can be seen of one lane."""
+"""What can be seen of one lane. Counts are since its start."""
 
 from dataclasses import dataclass
 
@@ -9,3 +9,7 @@ class LaneFacts:
     is_receiving: bool
     in_flight: int
     failure: str | None  # why it isn't receiving
+    renewals: int
+    locks_lost: int
+    unconfirmed: int  # settlements said, of which nothing was heard
+    outages: int

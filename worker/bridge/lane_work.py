@@ -22,6 +22,7 @@ from worker.bridge.renewals import NEVER, RENEWED_AT, Renewals
 from worker.bridge.slot import Slot
 from worker.bridge.slots import Slots
 from worker.bridge.waking import sleep_until_woken
+from worker.core.decode import request_id_of
 from worker.core.delivery import Delivery
 from worker.core.failures import BusFailure
 from worker.core.lock_capacity import LockCapacity
@@ -57,6 +58,7 @@ class LaneWork:
         self._ended: list[Slot] = []
         self._renewals = Renewals()
         self._capacity = LockCapacity()
+        self._renewed = self._lost = self._unconfirmed = 0
         self._expiries = Alarm(self._lose_expired)
 
     @property
@@ -66,6 +68,10 @@ class LaneWork:
             is_receiving=self._is_open and not (self._is_stopping or self._is_paused or self._is_resting),
             in_flight=len(self._in_flight),
             failure=self._outage.why,
+            renewals=self._renewed,
+            locks_lost=self._lost,
+            unconfirmed=self._unconfirmed,
+            outages=self._outage.count,
         )
 
     def pause(self, *, is_paused: bool) -> None:
@@ -147,12 +153,13 @@ class LaneWork:
                 await self._sleep(duty_in_s)
                 continue
             wait_s = _BUSY_WAIT_S if self._in_flight else _IDLE_WAIT_S
-            self._idling.begin(_now())
+            asked_at = _now()
+            self._idling.begin(asked_at)
             deliveries = await self._lane.receive(wait_s=wait_s)
             self._idling.end(_now())
             self._outage.heard()
             for delivery in deliveries:
-                self._start(delivery, work)
+                self._start(delivery, asked_at, work)
             self._keep_permits(self._lane.credit)
 
     @property
@@ -197,15 +204,19 @@ class LaneWork:
             self._permits -= surplus
             self._slots.give_back(surplus)
 
-    def _start(self, delivery: Delivery, work: asyncio.TaskGroup) -> None:
-        slot = Slot(passage=Passage(bridge=self._bridge, delivery=delivery), started_at=_now())
+    def _start(self, delivery: Delivery, asked_at: float, work: asyncio.TaskGroup) -> None:
+        slot = Slot(passage=Passage(bridge=self._bridge, delivery=delivery), started_at=_now(), asked_at=asked_at)
         self._permits -= 1
         self._in_flight.add(slot)
         for reason in self._cuts:  # a receive may have been under way
             slot.passage.leash.cut(reason)
         if delivery.locked_until <= slot.started_at:
             # Somebody else gets it, or has it already. Every message like this: the clock of this machine is ahead.
-            _log.warning("lock_expired_on_arrival", sequence_number=delivery.sequence_number)
+            _log.warning(
+                "lock_expired_on_arrival",
+                request_id=request_id_of(delivery),
+                sequence_number=delivery.sequence_number,
+            )
             slot.settlement = LeaveLocked()
             self._ended.append(slot)
         else:
@@ -223,6 +234,8 @@ class LaneWork:
         slots = [slot for slot in self._ended if slot.settle_at <= began][:_SETTLED_AT_A_TIME]
         if not slots:
             return
+        for slot in slots:
+            slot.settling_at = began
         results = await self._lane.settle([(slot.delivery, _settlement_of(slot)) for slot in slots])
         self._capacity.took(_now() - began, operations=len(slots))
         unconfirmed = [slot for slot, settled in zip(slots, results, strict=True) if settled is Settled.FAILED]
@@ -231,6 +244,7 @@ class LaneWork:
                 self._finish(slot, settled)
             elif slot.locked_until <= _now():
                 self._finish(slot, Settled.LOCK_LOST)
+        self._unconfirmed += len(unconfirmed)
         if unconfirmed:  # the link is in doubt, and nothing else may find that out soon
             unconfirmed[0].settle_later(_now())  # it alone was tried, and must not keep those behind it waiting
             await self._lane.open()
@@ -255,6 +269,7 @@ class LaneWork:
             if locked_until is None:
                 self._lose(slot)
             elif slot.renew_at <= _now():
+                self._renewed += 1
                 self._locked(slot, until=locked_until)
 
     def _locked(self, slot: Slot, *, until: float) -> None:
@@ -279,8 +294,11 @@ class LaneWork:
             self._renewals.cancel(slot)
             slot.locked_until = min(slot.locked_until, _now())
             slot.passage.leash.cut(CutReason.LOCK_LOST)
+            self._lost += 1
             self._wake.set()
-            _log.warning("lock_lost", sequence_number=slot.delivery.sequence_number)
+            _log.warning(
+                "lock_lost", request_id=request_id_of(slot.delivery), sequence_number=slot.delivery.sequence_number
+            )
 
     def _seconds_to_next_duty(self) -> float:
         settle_at = min((slot.settle_at for slot in self._ended), default=NEVER)

@@ -28,6 +28,7 @@ from worker.core.redelivery import NoFurtherTry, RedeliverySpec, is_replay
 from worker.core.request import Call, Destination, Request, ReturnAddress
 from worker.core.retry import LEAST_ATTEMPT_S, next_poll_s
 from worker.core.settlement import Abandon, Complete, DeadLetter, LeaveLocked, Settlement
+from worker.core.trace import TraceContext
 from worker.core.verdict import TryLater, dead_letter, judge, undeliverable
 
 _LOOKS_AGAIN_S: Final = 0.2
@@ -43,6 +44,7 @@ class Errand:
     flow: FlowSpec
     destination: Destination
     deadline: float | None
+    context: TraceContext | None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -111,7 +113,7 @@ class Obtaining:
                 ended = await self._after_sibling(errand)
                 if ended is not None:
                     return ended
-            known = call_of(request, self.delivery, flow, deadline=errand.deadline, now=_now())
+            known = call_of(request, self.delivery, flow, deadline=errand.deadline, context=errand.context, now=_now())
         if not isinstance(known, Call | Running):
             return known
         turn_in_s, entered_at = await self.places.enter(flow.name), _now()
@@ -198,7 +200,7 @@ class Obtaining:
             return dead_letter(self.outcome)
         if undelivered is None:
             return Complete()
-        _log.warning("answer_fetched_in_place", why=undelivered.detail)
+        _log.warning("answer_fetched_in_place", request_id=errand.request.request_id, why=undelivered.detail)
         return None
 
 

@@ -19,6 +19,7 @@ class Outage:
 
     def __init__(self) -> None:
         self.why: str | None = None
+        self.count = 0
         self._failures = 0  # in a row, since something was last heard
 
     def heard(self) -> None:
@@ -35,6 +36,7 @@ class Outage:
 
     def began(self, failure: BusFailure) -> float:
         """Seconds to pause: full jitter."""
+        self.count += self.why is None
         if str(failure) != self.why:
             _log.warning("lane_failed", failure=str(failure), kind=type(failure).__name__)
         self.why = str(failure)

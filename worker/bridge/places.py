@@ -14,6 +14,9 @@ class Places:
         self._waiting: Counter[str] = Counter()
         self._left = asyncio.Event()  # pulsed
 
+    def held(self, flow: str) -> int:
+        return self._bulkhead.held(flow)
+
     async def enter(self, flow: str) -> float | None:
         """None with a place taken, to be left; or the seconds until its turn, where none will be free in a moment."""
         if self._bulkhead.enter(flow, _now()) or await self._enter_soon(flow):

@@ -1,8 +1,9 @@
 """What the bridge needs of the world. The adapters fit these shapes; `app` puts them together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from worker.core.attempt import Attempt
 from worker.core.delivery import Delivery
 from worker.core.flow_spec import FlowSpec
 from worker.core.outcome import FlowOutcome, Indeterminate, Running, Unavailable
@@ -10,6 +11,7 @@ from worker.core.redelivery import Copy
 from worker.core.reply import Reply, Undelivered
 from worker.core.request import Call
 from worker.core.settlement import Settled, Settlement
+from worker.core.trace import TraceContext
 
 
 class Lane(Protocol):
@@ -104,7 +106,7 @@ class SessionLane(Protocol):
 
 class FlowCall(Protocol):
     @property
-    def attempts(self) -> int:
+    def tries(self) -> Sequence[Attempt]:
         """Requests made so far."""
         ...
 
@@ -134,6 +136,12 @@ class Flows(Protocol):
     def start(self, call: Call) -> FlowCall: ...
 
     def fetch(self, flow: FlowSpec, running: Running, *, until: float, stays_until: float) -> AnswerFetch: ...
+
+
+class Tracing(Protocol):
+    def context(self, trace: Mapping[str, str]) -> TraceContext:
+        """Of the work on a request that came with this `traceparent` and `tracestate`, or without."""
+        ...
 
 
 class Replies(Protocol):

@@ -9,7 +9,7 @@ from worker.bridge.copying import Copying
 from worker.bridge.leash import CUTS_A_REPLY, CutReason, CutShort, Leash
 from worker.bridge.obtaining import Errand, Obtaining
 from worker.bridge.places import Places
-from worker.bridge.ports import Flows, Redeliveries, Replies
+from worker.bridge.ports import Flows, Redeliveries, Replies, Tracing
 from worker.core import address
 from worker.core.admission import AdmissionSpec
 from worker.core.deadline import deadline_of
@@ -36,6 +36,7 @@ from worker.core.reply import Undelivered, asked_of, compose
 from worker.core.request import Destination, Request, ReturnAddress
 from worker.core.route import RouteRule, flow_for
 from worker.core.settlement import Abandon, Complete, DeadLetter, LeaveLocked, Settlement
+from worker.core.trace import TraceContext
 from worker.core.verdict import TryLater, Verdict, dead_letter, judge, undeliverable
 
 
@@ -61,6 +62,7 @@ class Bridge:
     replies: Replies
     redeliveries: Redeliveries | None  # None where copies have nowhere to go
     places: Places
+    tracing: Tracing | None = None
     recall: Recall = field(default_factory=Recall)
 
 
@@ -75,11 +77,13 @@ class Passage:
     request: Request | None = None
     flow: FlowSpec | None = None
     deadline: float | None = None
+    context: TraceContext | None = None
     calling: Calling = field(init=False)
     copying: Copying = field(init=False)
     obtaining: Obtaining = field(init=False)
     outcome: RequestOutcome | None = None
-    is_replied: bool = False
+    reply_began_at: float | None = None
+    replied_at: float | None = None
 
     def __post_init__(self) -> None:
         bridge, leash, delivery = self.bridge, self.leash, self.delivery
@@ -97,6 +101,10 @@ class Passage:
             copying=self.copying,
             redelivery=bridge.spec.redelivery,
         )
+
+    @property
+    def is_replied(self) -> bool:
+        return self.replied_at is not None
 
     @property
     def is_recalled(self) -> bool:
@@ -122,6 +130,8 @@ class Passage:
         if isinstance(request, Rejected):
             return await self._end(request, destination)
         self.request = request
+        if self.bridge.tracing is not None:
+            self.context = self.bridge.tracing.context(request.trace)
         self.deadline = deadline_of(
             request, self.delivery, destination, default_timeout_s=spec.default_timeout_s, now=_now()
         )
@@ -129,7 +139,9 @@ class Passage:
         if isinstance(flow, Rejected | Indeterminate):
             return await self._end(flow, destination)
         self.flow = flow
-        errand = Errand(request=request, flow=flow, destination=destination, deadline=self.deadline)
+        errand = Errand(
+            request=request, flow=flow, destination=destination, deadline=self.deadline, context=self.context
+        )
         outcome = await self.obtaining.obtain(errand)
         self.outcome = self.obtaining.outcome
         if isinstance(outcome, Complete | DeadLetter | Abandon | LeaveLocked):
@@ -147,7 +159,7 @@ class Passage:
         else:
             uncalled = Unavailable(detail=detail, attempts=0)
             self.outcome = uncalled if is_surely_uncalled else self._as_far_as_known(uncalled)
-        self.is_replied = await self._publish(self.outcome, self.destination) is None
+        await self._publish(self.outcome, self.destination)
 
     async def _end(self, outcome: RequestOutcome, destination: Destination) -> Settlement:
         """Reply first, then settle; what may be tried again later is copied first, then completed."""
@@ -210,7 +222,6 @@ class Passage:
             detail = f"The flow answered, but {size_bytes:,} bytes are more than a message on {to.queue!r} may have."
             self.outcome = too_large(outcome, detail)
             undelivered = await self._publish(self.outcome, to)
-        self.is_replied = undelivered is None
         return undelivered
 
     async def _publish(self, outcome: RequestOutcome, to: ReturnAddress) -> Undelivered | None:
@@ -218,13 +229,16 @@ class Passage:
         reply = compose(
             outcome,
             to,
-            asked_of(self.delivery, self.request),
+            asked_of(self.delivery, self.request, self.context),
             enqueued_at=first_enqueued_at(self.delivery),
             deadline=self.deadline,
             now=now,
         )
+        self.reply_began_at = now
         publishing = self.bridge.replies.publish(reply, until=now + reply.time_to_live_s)
-        return await self.leash.hold(publishing, cut_by=CUTS_A_REPLY)
+        undelivered = await self.leash.hold(publishing, cut_by=CUTS_A_REPLY)
+        self.replied_at = _now() if undelivered is None else None
+        return undelivered
 
 
 def _route(request: Request, spec: BridgeSpec) -> FlowSpec | Rejected | Indeterminate:

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import chain
+from typing import Final, Self
 
 from worker.bridge.lane_work import LaneWork
 from worker.bridge.leash import CutReason
@@ -21,10 +22,32 @@ class PumpFacts:
     lanes: int  # on duty
     lanes_receiving: int
     in_flight: int
+    slots: int
     slots_free: int
     is_stopping: bool
     is_paused: bool
     failure: str | None  # of one lane that isn't receiving
+    renewals: int
+    locks_lost: int
+    unconfirmed: int
+    outages: int
+
+    @classmethod
+    def of_all(cls, pumps: Sequence[Self]) -> Self:
+        """Of several at once, as if of one."""
+
+        def total(name: str) -> int:
+            return sum(getattr(pump, name) for pump in pumps)
+
+        return cls(
+            **{name: total(name) for name in _COUNTS},
+            is_stopping=bool(pumps) and all(pump.is_stopping for pump in pumps),
+            is_paused=bool(pumps) and all(pump.is_paused for pump in pumps),
+            failure=next((pump.failure for pump in pumps if pump.failure is not None), None),
+        )
+
+
+_COUNTS: Final = tuple(field.name for field in fields(PumpFacts) if field.type is int)
 
 
 class Pump:
@@ -97,12 +120,21 @@ class Pump:
     @property
     def facts(self) -> PumpFacts:
         lanes = [lane.facts for lane in self._lanes]
+
+        def total(name: str) -> int:
+            return sum(getattr(lane, name) for lane in lanes)
+
         return PumpFacts(
-            lanes=sum(lane.is_on_duty for lane in lanes),
-            lanes_receiving=sum(lane.is_receiving for lane in lanes),
-            in_flight=sum(lane.in_flight for lane in lanes),
+            lanes=total("is_on_duty"),
+            lanes_receiving=total("is_receiving"),
+            in_flight=total("in_flight"),
+            slots=self._slots.total,
             slots_free=self._slots.free,
             is_stopping=self._is_stopping,
             is_paused=self._is_paused,
             failure=next((lane.failure for lane in lanes if lane.failure is not None), None),
+            renewals=total("renewals"),
+            locks_lost=total("locks_lost"),
+            unconfirmed=total("unconfirmed"),
+            outages=total("outages"),
         )

@@ -22,6 +22,7 @@ from worker.bridge.slot import Slot
 from worker.bridge.slots import Slots
 from worker.bridge.turns import Turns
 from worker.bridge.waking import sleep_until_woken
+from worker.core.decode import request_id_of
 from worker.core.delivery import Delivery
 from worker.core.failures import BusFailure, SessionLost
 from worker.core.settlement import Abandon, LeaveLocked, Settled
@@ -69,6 +70,7 @@ class SessionWork:
         self._slot: Slot | None = None
         self._renew_at = NEVER
         self._round_trip_s = 0.0
+        self._renewed = self._lost = self._unconfirmed = 0
         self._is_uncalled = False  # the request that goes back with its session
 
     @property
@@ -78,6 +80,10 @@ class SessionWork:
             is_receiving=self._is_sound and not self._is_stopping and not self._is_paused,
             in_flight=0 if self._slot is None else 1,
             failure=self._outage.why,
+            renewals=self._renewed,
+            locks_lost=self._lost,
+            unconfirmed=self._unconfirmed,
+            outages=self._outage.count,
         )
 
     def pause(self, *, is_paused: bool) -> None:
@@ -215,7 +221,12 @@ class SessionWork:
                 await self._renew()
                 self._watch_lock(slot)
             except BusFailure as failure:
-                _log.warning("lock_not_renewed", why=str(failure), sequence_number=slot.delivery.sequence_number)
+                _log.warning(
+                    "lock_not_renewed",
+                    request_id=request_id_of(slot.delivery),
+                    sequence_number=slot.delivery.sequence_number,
+                    why=str(failure),
+                )
                 self._renew_at = _now() + _RENEWED_AGAIN_S if self._is_held else NEVER
 
     async def _settle(self, slot: Slot) -> None:
@@ -226,7 +237,9 @@ class SessionWork:
             settled = Settled.DONE  # by handing back the session, which costs no delivery count
             self._is_uncalled = True
         else:
+            slot.settling_at = _now()
             settled = await self._timed(self._lane.settle(slot.settlement))
+        self._unconfirmed += settled is Settled.FAILED
         if settled is not Settled.DONE or isinstance(slot.settlement, LeaveLocked):
             self._is_held = False
         self._observe(slot.finish(settled, _now()))
@@ -241,6 +254,7 @@ class SessionWork:
     async def _renew(self) -> None:
         is_renewed = await self._lane.renew_lock()
         if is_renewed and self._is_held:  # its end may have come meanwhile
+            self._renewed += 1
             self._plan_renewal()
         else:
             self._lose()
@@ -260,7 +274,9 @@ class SessionWork:
         is_first_told, self._is_held, self._renew_at = self._is_held, False, NEVER
         if is_first_told and self._slot is not None:
             self._slot.passage.leash.cut(CutReason.LOCK_LOST)
-            _log.warning("lock_lost", sequence_number=self._slot.delivery.sequence_number)
+            self._lost += 1
+            delivery = self._slot.delivery
+            _log.warning("lock_lost", request_id=request_id_of(delivery), sequence_number=delivery.sequence_number)
 
 
 def _now() -> float:

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 import structlog
 
 from worker.bridge.leash import CUTS_A_WAIT, CutReason, CutShort
-from worker.bridge.observed import Observed
+from worker.bridge.observed import Observed, Times
 from worker.bridge.process import Passage
 from worker.core.decode import request_id_of
 from worker.core.delivery import Delivery
+from worker.core.outcome import Unavailable
+from worker.core.request import ReturnAddress
 from worker.core.settlement import Abandon, Complete, DeadLetter, LeaveLocked, Settled, Settlement
+from worker.core.trace import parent_of
 from worker.core.verdict import detail_of, http_status_of, kind_of, reason_of, run_id_of
 
 _LONGEST_PAUSE_S = 30.0
@@ -26,11 +29,13 @@ class Slot:
 
     passage: Passage
     started_at: float
+    asked_at: float | None = None  # when the receive that brought it began
     locked_until: float = 0.0
     renew_at: float = float("inf")
     expiry: asyncio.TimerHandle | None = None
     settlement: Settlement | None = None
     settle_at: float = 0.0  # once it has ended
+    settling_at: float | None = None
     unconfirmed: int = 0  # settlements said, of which nothing was heard
     defect: str | None = None
 
@@ -68,7 +73,11 @@ class Slot:
         except CutShort:
             raise
         except Exception:  # noqa: BLE001 - likely the same defect again; the message goes back all the same
-            _log.exception("bridge_defect_untold", sequence_number=self.delivery.sequence_number)
+            _log.exception(
+                "bridge_defect_untold",
+                request_id=request_id_of(self.delivery),
+                sequence_number=self.delivery.sequence_number,
+            )
 
     def settle_later(self, now: float) -> None:
         self.settle_at = now + min(_LONGEST_UNCONFIRMED_S, _SETTLED_AGAIN_S * 2.0 ** min(self.unconfirmed, 10))
@@ -83,26 +92,51 @@ class Slot:
         return self.observed(settled, now)
 
     def observed(self, settled: Settled, now: float) -> Observed:
-        outcome, flow = self.passage.outcome, self.passage.flow
+        passage, delivery = self.passage, self.passage.delivery
+        outcome, flow, request = passage.outcome, passage.flow, passage.request
         return Observed(
-            request_id=request_id_of(self.delivery),
-            correlation_id=self.delivery.correlation_id,
-            sequence_number=self.delivery.sequence_number,
-            delivery_count=self.delivery.delivery_count,
+            request_id=request_id_of(delivery),
+            correlation_id=delivery.correlation_id,
+            sequence_number=delivery.sequence_number,
+            delivery_count=delivery.delivery_count,
+            delivery_attempt=0 if request is None else request.delivery_attempt,
             flow=None if flow is None else flow.name,
             outcome=None if outcome is None else kind_of(outcome),
             reason=None if outcome is None else reason_of(outcome),
             http_status=None if outcome is None else http_status_of(outcome),
             run_id=None if outcome is None else run_id_of(outcome),
             attempts=0 if outcome is None else outcome.attempts,
-            is_recalled=self.passage.is_recalled,
-            is_replied=self.passage.is_replied,
-            is_copied=self.passage.copying.is_copied,
+            tries=passage.calling.tries,
+            is_recalled=passage.is_recalled,
+            is_replied=passage.is_replied,
+            copy_in_s=passage.copying.copy_in_s,
             settlement=type(self.settlement).__name__,
+            dead_letter=self.settlement.reason.value if isinstance(self.settlement, DeadLetter) else None,
             settled=settled,
-            queue_wait_s=max(0.0, self.started_at - self.delivery.enqueued_at),
-            call_s=self.passage.calling.call_s,
-            elapsed_s=max(0.0, now - self.delivery.enqueued_at),
+            call_s=passage.calling.call_s,
+            times=Times(
+                enqueued_at=delivery.enqueued_at,
+                asked_at=self.asked_at,
+                started_at=self.started_at,
+                deadline=passage.deadline,
+                reply_began_at=passage.reply_began_at,
+                replied_at=passage.replied_at,
+                settling_at=self.settling_at,
+                ended_at=now,
+            ),
+            trace_id=_trace_id_of(passage),
+            context=passage.context,
+            reply_to=passage.destination.queue if isinstance(passage.destination, ReturnAddress) else None,
+            held_back=outcome.held_back if isinstance(outcome, Unavailable) else None,
             detail=None if outcome is None else detail_of(outcome),
             defect=self.defect,
         )
+
+
+def _trace_id_of(passage: Passage) -> str | None:
+    if passage.context is not None:
+        return passage.context.trace_id
+    if passage.request is None or not passage.request.trace:
+        return None
+    parent = parent_of(passage.request.trace)
+    return None if parent is None else parent.trace_id

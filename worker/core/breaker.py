@@ -111,6 +111,7 @@ class Breaker:
         self._epoch = 0
         self._permits = 0
         self._openings_in_a_row = 0
+        self.openings = 0
 
     def circuit(self, now: float) -> Circuit:
         self._advance(now)
@@ -205,6 +206,7 @@ class Breaker:
     def _open(self, now: float) -> None:
         growth = 2 ** min(self._openings_in_a_row, MOST_DOUBLINGS)
         self._openings_in_a_row += 1
+        self.openings += 1
         self._enter(_Open(now + self._spec.open_s * growth))
 
     def _advance(self, now: float) -> None:

@@ -18,6 +18,7 @@ from worker.core.outcome import (
     Unavailable,
 )
 from worker.core.request import Request, ReturnAddress
+from worker.core.trace import REPLY_PART, TRACE_PARENT, TraceContext
 from worker.core.verdict import detail_of, http_status_of, kind_of, reason_of, run_id_of
 
 PROBLEM_JSON = "application/problem+json"  # RFC 9457
@@ -57,16 +58,17 @@ class Undelivered:
     is_late: bool = False  # not accepted in time
 
 
-def asked_of(delivery: Delivery, request: Request | None) -> Asked:
+def asked_of(delivery: Delivery, request: Request | None, context: TraceContext | None) -> Asked:
     """`request` is None for a delivery that couldn't be decoded; its sender is answered all the same."""
     request_id = request_id_of(delivery)
+    trace = {} if request is None else request.trace if context is None else context.headers(REPLY_PART)
     is_known_by_id = request_id == delivery.message_id or is_named(request_id)
     return Asked(
         request_id=request_id,
         reply_correlation_id=request_id if is_known_by_id else delivery.correlation_id or request_id,
         conversation_id=delivery.correlation_id,
         reply_ttl_s=None if request is None else request.reply_ttl_s,
-        traceparent=None if request is None else request.trace.get("traceparent"),
+        traceparent=trace.get(TRACE_PARENT),
     )
 
 

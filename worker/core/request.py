@@ -9,6 +9,7 @@ from worker.core.delivery import PropertyValue
 from worker.core.flow_spec import FlowSpec, RetrySpec
 from worker.core.outcome import Running
 from worker.core.query import Query
+from worker.core.trace import TraceContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,4 +72,5 @@ class Call:
     content_type: str | None
     trace: Mapping[str, str]
     deadline: float | None
+    context: TraceContext | None = None  # of the work on it, where that is traced
     query: Query = field(default=(), repr=False)

@@ -9,11 +9,13 @@ from typing import Final, TypeAlias, assert_never
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 from yarl import URL
 
+from worker.core.attempt import Attempt
 from worker.core.breaker import Permit
 from worker.core.outcome import Expired, FlowOutcome, HeldBack, Indeterminate, Running, Unavailable
 from worker.core.request import Call
 from worker.core.response import Again, AttemptResult, Ended, NoAnswer, is_own_answer, judge_response, judge_silence
 from worker.core.retry import LEAST_ATTEMPT_S, next_delay_s, next_poll_s
+from worker.core.trace import attempt_part
 from worker.flow.exchange import Departure, HttpRequest, exchange
 from worker.flow.gate import CircuitOpen, KeptOut, NoStart, TimeUp
 from worker.flow.headers import call_headers
@@ -37,7 +39,7 @@ _Result: TypeAlias = AttemptResult | _NotSent
 
 
 class FlowCall:
-    """`attempts` counts the requests made so far."""
+    """`tries`: the requests made so far."""
 
     def __init__(self, call: Call, line: Line) -> None:
         self._call = call
@@ -50,7 +52,11 @@ class FlowCall:
         self._doubt: Indeterminate | None = None  # what is known of an attempt that may have run
         self._is_let_through = False
         self._is_budget_spent = False
-        self.attempts = 0
+        self.tries: list[Attempt] = []
+
+    @property
+    def attempts(self) -> int:
+        return len(self.tries)
 
     async def run(self) -> FlowOutcome | Running:
         """Every attempt that the call's deadline and the flow's limits allow. Raises nothing but cancellation."""
@@ -177,7 +183,8 @@ class FlowCall:
     async def _send(self, permit: Permit, token: str | None, started_at: float) -> AttemptResult:
         deadline = self._call.deadline
         url = with_query(self._line.url, self._call.query)
-        self.attempts += 1
+        attempt = Attempt(began_at=started_at)
+        self.tries.append(attempt)
         departure = Departure()
         self._departures.append(departure)
         latest = started_at + self._flow.timeout_s
@@ -186,7 +193,7 @@ class FlowCall:
             HttpRequest(
                 method=self._flow.method,
                 url=url,
-                headers=self._headers if token is None else {**self._headers, **bearer(token)},
+                headers=self._headers_of(attempt, token),
                 body=self._call.body,
             ),
             departure,
@@ -197,6 +204,7 @@ class FlowCall:
             result: AttemptResult = judge_silence(response, attempts=self.attempts)
         else:
             result = judge_response(response, attempts=self.attempts)
+        attempt.end(response, result, self._now())
         remaining_writes = None if isinstance(response, NoAnswer) else response.remaining_writes
         self._gate.record(permit, result, started_at=started_at, remaining_writes=remaining_writes)
         if isinstance(result, Running):
@@ -206,6 +214,12 @@ class FlowCall:
         else:  # not before: a defect of ours on the way here leaves the attempt in doubt
             self._departures.remove(departure)
         return result
+
+    def _headers_of(self, attempt: Attempt, token: str | None) -> dict[str, str]:
+        headers = self._headers if token is None else {**self._headers, **bearer(token)}
+        if self._call.context is not None:
+            headers = {**headers, **self._call.context.headers(attempt_part(attempt.began_at))}
+        return headers
 
     def _located(self, running: Running, called: URL) -> Running:
         """Whole, because the flow may have moved when its answer is asked for."""

@@ -55,6 +55,10 @@ class FlowClient:
         for line in self._lines.values():
             line.gate.set_workers(workers)
 
+    def takes_more(self, flow: str) -> bool:
+        """Whether nothing but the number of workers bounds the calls of this flow."""
+        return self._lines[flow].gate.takes_more
+
     def isolate(self, flow: str) -> None:
         """Keep a flow from being called until `reset`."""
         self._lines[flow].gate.isolate()

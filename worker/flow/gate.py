@@ -47,6 +47,7 @@ class GateFacts:
     """`limit`: how many calls may be in flight now; `most` and `rate_per_s`: this worker's share of what is set."""
 
     circuit: Circuit
+    openings: int
     reopens_in_s: float | None
     in_flight: int
     waiting: int
@@ -77,6 +78,7 @@ class Gate:
         reopens_at = self._breaker.reopens_at(now)
         return GateFacts(
             circuit=self._breaker.circuit(now),
+            openings=self._breaker.openings,
             reopens_in_s=None if reopens_at is None else reopens_at - now,
             in_flight=self._turnstile.inside,
             waiting=self._turnstile.waiting,
@@ -185,6 +187,15 @@ class Gate:
     def reset(self) -> None:
         self._breaker.reset()
         self._pulse()
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether nothing but the number of workers bounds the calls of this flow."""
+        return (
+            self._breaker.circuit(self._now()) is Circuit.CLOSED
+            and self._turnstile.waiting == 0
+            and self._limit.limit >= self._most
+        )
 
     @property
     def _most(self) -> int:

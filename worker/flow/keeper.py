@@ -21,11 +21,16 @@ BACKOFF_LIMIT_WITHOUT_TOKEN_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenState:
-    """`usable_s`: how long the held token may still be used, None without one. `failure`: what the last fetch said."""
+    """`usable_s`: how long the held token may still be used, and `age_s`: since when it is held; None without one.
+
+    `failure`: what the last fetch said; `failures` counts those that brought none.
+    """
 
     scope: str
     usable_s: float | None
+    age_s: float | None
     failure: str | None
+    failures: int
 
 
 class Pulse:
@@ -58,6 +63,8 @@ class Keeper:
         self._held: AccessToken | None = None
         self._usable_until = 0.0  # epoch seconds
         self._failure: str | None = None
+        self._failures = 0
+        self._held_since = 0.0
         self._is_fetching = True
         self._wanted = asyncio.Event()
         self._forced_at = float("-inf")
@@ -94,7 +101,13 @@ class Keeper:
 
     def state(self) -> TokenState:
         usable_s = None if self._held is None else max(0.0, self._usable_until - time.time())
-        return TokenState(scope=self._scope, usable_s=usable_s, failure=self._failure)
+        return TokenState(
+            scope=self._scope,
+            usable_s=usable_s,
+            age_s=None if self._held is None else asyncio.get_running_loop().time() - self._held_since,
+            failure=self._failure,
+            failures=self._failures,
+        )
 
     async def close(self) -> None:
         self._task.cancel()
@@ -118,11 +131,13 @@ class Keeper:
                 token = await self._fetch(self._scope)
             except NoToken as failure:
                 self._failure = str(failure)
+                self._failures += 1
                 failures += 1
                 pause_s = self._backoff_s(failures)
             else:
                 lifetime_s = token.expires_on - time.time()
                 self._held, self._failure, failures = token, None, 0
+                self._held_since = asyncio.get_running_loop().time()
                 self._usable_until = token.expires_on - min(MARGIN_S, lifetime_s / 10)
                 pause_s = max(1.0, lifetime_s / 2 * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
             self._end()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
@@ -17,6 +18,15 @@ _STOPPED: Final = BusUnreachable("the sender was stopped")
 STOP_S: Final = 2.0  # for a send on the wire; a sender that only waits for the broker is not waited for
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxFacts:
+    """`sent` messages, in so many `batches`."""
+
+    sent: int
+    batches: int
+    failure: str | None  # of the latest send
+
+
 class Outbox:
     """Sends to `queue`, inside its `async with`; the senders are opened at once and kept.
 
@@ -24,7 +34,7 @@ class Outbox:
     """
 
     def __init__(self, bus: Bus, queue: str, *, writers: int, patience_s: float = 0.0) -> None:
-        self._queue = queue
+        self.queue = queue
         self._limits = bus.limits
         self._pile = Pile()
         self._writers = [Writer(bus, queue, self._pile, patience_s=patience_s) for _ in range(writers)]
@@ -44,6 +54,13 @@ class Outbox:
         await to_the_end(_end(self._running))
         self._pile.refuse_all(_STOPPED)
         await self._tasks.__aexit__(None, None, None)  # an error of the block is no writer's: it isn't put into a group
+
+    @property
+    def facts(self) -> OutboxFacts:
+        failure = self._pile.last_failure
+        return OutboxFacts(
+            sent=self._pile.sent, batches=self._pile.batches, failure=None if failure is None else str(failure)
+        )
 
     def stop(self) -> None:
         """What can still be sent is, and the rest told so; leaving the block waits for that."""
@@ -65,7 +82,7 @@ class Outbox:
             if parcel.ended.done() and not parcel.ended.cancelled():  # in the same turn of a loop that was held up
                 return parcel.ended.result()
             why = self._pile.last_failure or "the broker did not accept it in time"
-            return Undelivered(detail=f"queue '{self._queue}': {why}", is_late=True)
+            return Undelivered(detail=f"queue '{self.queue}': {why}", is_late=True)
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -41,6 +41,7 @@ class Pile:
     def __init__(self) -> None:
         self.last_failure: BusFailure | None = None
         self.misconfigured_at: float | None = None
+        self.sent = self.batches = 0
         self._by_session: OrderedDict[str | None, deque[Parcel]] = OrderedDict()  # oldest first
         self._idle: deque[asyncio.Future[None]] = deque()
         self._roused = 0  # that have not begun yet

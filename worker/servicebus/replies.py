@@ -7,7 +7,7 @@ from typing import Final, Self
 
 from worker.core.reply import Reply, Undelivered
 from worker.servicebus.connect import Bus
-from worker.servicebus.outbox import Outbox
+from worker.servicebus.outbox import Outbox, OutboxFacts
 from worker.servicebus.outgoing import of_reply
 
 PATIENCE_S: Final = 30.0  # an answer is worth more than one look at a reply queue that refuses it
@@ -40,6 +40,9 @@ class ReplyOutbox:
         """Begin what leaving the block waits for: what can still be sent is, and the rest told so."""
         for outbox in self._outboxes.values():
             outbox.stop()
+
+    def facts(self) -> dict[str, OutboxFacts]:
+        return {outbox.queue: outbox.facts for outbox in self._outboxes.values()}
 
     async def publish(self, reply: Reply, *, until: float) -> Undelivered | None:
         outbox = self._outboxes.get(reply.to.queue.casefold())

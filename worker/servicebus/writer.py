@@ -118,6 +118,8 @@ class Writer:
             return True
         if _now() - began < FIRST_SEND_S / 2:
             self._waits_s = FIRST_SEND_S
+        self._pile.batches += 1
+        self._pile.sent += len(parcels)
         for parcel in parcels:
             parcel.end(None)
         return True

@@ -16,7 +16,11 @@ from worker.settings.problems import Path, Problem, bare, did_you_mean, fields_o
 PREFIX = "FLOWBRIDGE_"
 OF_THE_COMMANDS = frozenset((f"{PREFIX}CONFIG", f"{PREFIX}LOG_LEVEL", f"{PREFIX}DEBUG"))
 # One of each group is enough, and the one that the environment gives replaces the file's.
-ALTERNATIVES = (("namespace", "connection_string", "connection_string_file"), ("url", "url_file"))
+ALTERNATIVES = (
+    ("namespace", "connection_string", "connection_string_file"),
+    ("url", "url_file"),
+    ("admin_token", "admin_token_file"),
+)
 
 # Kubernetes gives every pod such variables for every Service of its namespace, so also for one named flowbridge.
 _SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?)")

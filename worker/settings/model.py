@@ -1,7 +1,7 @@
 """The keys, their types and defaults. What one value says about another is in `rules`."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, SecretStr
 
@@ -30,6 +30,18 @@ def _scalar_text(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float) else value
+
+
+LEAST_ADMIN_TOKEN: Final = 16
+
+
+def _check_admin_token(secret: SecretStr) -> SecretStr:
+    token = secret.get_secret_value()
+    if len(token) < LEAST_ADMIN_TOKEN or not (token.isascii() and token.isprintable()) or " " in token:
+        raise ValueError(
+            f"expected at least {LEAST_ADMIN_TOKEN} printable ASCII characters without spaces (openssl rand -hex 32)"
+        )
+    return secret
 
 
 _ID = re.compile(r"\{?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\}?", re.IGNORECASE)
@@ -132,6 +144,14 @@ class DataverseSettings(Section):
 class HttpSettings(Section):
     host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080  # 0: any free one
+    admin_token: Annotated[Annotated[SecretStr, AfterValidator(_check_admin_token)] | None, Absent] = Field(
+        default=None, examples=["64 random characters"]
+    )
+    admin_token_file: OptionalName = Field(default=None, examples=["/run/secrets/admin-token"])
+
+    @property
+    def token(self) -> str | None:
+        return None if self.admin_token is None else self.admin_token.get_secret_value()
 
 
 class RetrySettings(Section):

@@ -96,9 +96,12 @@ def _take_out(tree: dict[str, Any], path: Path) -> None:
 
 
 def _mounted_secrets(tree: dict[str, Any]) -> list[Problem]:
-    """Read `connection_string_file` and `url_file` into the key that they stand for."""
+    """Read `connection_string_file`, `url_file` and their like into the key that they stand for."""
     flows = tree.get("flows")
-    places: list[tuple[Any, Path, str]] = [(tree.get("servicebus"), ("servicebus",), "connection_string")]
+    places: list[tuple[Any, Path, str]] = [
+        (tree.get("servicebus"), ("servicebus",), "connection_string"),
+        (tree.get("http"), ("http",), "admin_token"),
+    ]
     if isinstance(flows, list):
         places += [(flow, ("flows", index), "url") for index, flow in enumerate(flows)]
     problems = []

@@ -3,18 +3,19 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
+from itertools import count
 from typing import Final
 
-import orjson
-
-from worker.app import built, drained, ease_collector, status_of
+from worker.app import built, drained, ease_collector
+from worker.metrics.exposition import told
+from worker.running import Worker
 from worker.stop import Stop, signals_call
 from worker.supervisor.brief import Brief
+from worker.supervisor.line import Kind, Steered, line_of
 
 TOLD_EVERY_S: Final = 0.5
+METRICS_EACH: Final = 5  # of these times: nobody scrapes more often, and it takes a millisecond
 
 
 async def run(brief: Brief, line: socket.socket) -> int:
@@ -28,10 +29,7 @@ async def run(brief: Brief, line: socket.socket) -> int:
     with signals_call(actions):
         async with built(brief.settings) as worker, asyncio.TaskGroup() as tasks:
             reader, writer = await asyncio.open_unix_connection(sock=line)
-            beside = [
-                tasks.create_task(_watch(reader, stop)),
-                tasks.create_task(_tell(writer, partial(status_of, worker))),
-            ]
+            beside = [tasks.create_task(_obey(reader, worker, stop)), tasks.create_task(_tell(writer, worker))]
             ease_collector()
             is_clean = await drained(worker, stop, drain_s=brief.settings.worker.drain_s)
             for task in beside:
@@ -40,17 +38,21 @@ async def run(brief: Brief, line: socket.socket) -> int:
     return 0 if is_clean else 1
 
 
-async def _watch(reader: asyncio.StreamReader, stop: Stop) -> None:
-    """The supervisor says nothing more; its end closes when it was killed."""
+async def _obey(reader: asyncio.StreamReader, worker: Worker, stop: Stop) -> None:
+    """What is said of circuits; the line's other end closes when the supervisor was killed."""
     with suppress(ConnectionError):
-        await reader.read()
+        async for line in reader:
+            steered = Steered.from_line(line)
+            worker.steer(steered.flow, is_isolated=steered.is_isolated)
     stop.requested.set()
 
 
-async def _tell(writer: asyncio.StreamWriter, read_status: Callable[[], Mapping[str, object]]) -> None:
-    """One JSON object a line, for as long as somebody listens."""
+async def _tell(writer: asyncio.StreamWriter, worker: Worker) -> None:
+    """A line each, for as long as somebody listens."""
     with suppress(ConnectionError):
-        while True:
-            writer.write(orjson.dumps({"status": read_status()}) + b"\n")
+        for number in count():
+            writer.write(line_of(Kind.STATUS, worker.status) + line_of(Kind.RECENT, worker.observing.recent.told()))
+            if number % METRICS_EACH == 0:
+                writer.write(line_of(Kind.METRICS, told(worker.registry)))
             await writer.drain()
             await asyncio.sleep(TOLD_EVERY_S)

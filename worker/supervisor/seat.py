@@ -9,7 +9,7 @@ import sys
 from asyncio.subprocess import Process
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 import structlog
@@ -19,6 +19,7 @@ from worker.core.restarts import Restarts
 from worker.stop import Stop
 from worker.supervisor.brief import Brief
 from worker.supervisor.documents import ProcessFacts
+from worker.supervisor.line import Kind, Steered, kind_of
 
 CLOSING_S: Final = 15.0  # for links, after `drain_s`
 MOST_TOLD_BYTES: Final = 16 * 2**20
@@ -38,8 +39,10 @@ class Seat:
         self._restarts = Restarts()
         self._starts = 0
         self._process: Process | None = None
-        self._told = b""
+        self._told: dict[Kind, bytes] = {}
         self._told_at = 0.0
+        self._line: asyncio.StreamWriter | None = None  # once the child has said something
+        self._isolated: set[str] = set()
         self._next_start_at: float | None = None
 
     @property
@@ -51,8 +54,16 @@ class Seat:
             restarts=max(0, self._starts - 1),
             starts_in_s=None if self._next_start_at is None else max(0.0, self._next_start_at - now),
             silent_s=now - self._told_at if is_running else None,
-            status=orjson.loads(self._told)["status"] if self._told else None,
+            status=self._told_of(Kind.STATUS),
+            recent=self._told_of(Kind.RECENT),
+            metrics=self._told_of(Kind.METRICS),
         )
+
+    def steer(self, flow: str, *, is_isolated: bool) -> None:
+        """Also of each process that will sit here."""
+        (self._isolated.add if is_isolated else self._isolated.discard)(flow)
+        if self._line is not None:
+            self._line.write(Steered(flow=flow, is_isolated=is_isolated).to_line())
 
     async def run(self) -> bool:
         """Until `stop` and the end of what sat here; whether that ended cleanly."""
@@ -84,7 +95,8 @@ class Seat:
                 for task in beside:
                     task.cancel()
         finally:
-            self._process, self._told = None, b""
+            self._process, self._line = None, None
+            self._told.clear()
         return status
 
     async def _speak(self, ours: socket.socket) -> None:
@@ -94,11 +106,23 @@ class Seat:
             writer.write(self._brief.to_bytes())
             async for line in reader:
                 if line.endswith(b"\n"):
-                    self._told, self._told_at = line, _now()
+                    self._hear(line, writer)
         except (ConnectionError, ValueError):  # ValueError: a line beyond `MOST_TOLD_BYTES`
             pass
         finally:
             writer.close()
+
+    def _hear(self, line: bytes, writer: asyncio.StreamWriter) -> None:
+        kind, document = kind_of(line)
+        self._told[kind], self._told_at = document, _now()
+        if self._line is None:
+            self._line = writer
+            for flow in sorted(self._isolated):
+                self.steer(flow, is_isolated=True)
+
+    def _told_of(self, kind: Kind) -> Any:
+        document = self._told.get(kind)
+        return None if document is None else orjson.loads(document)
 
     async def _pass_on_stop(self, process: Process) -> None:
         """As signals of two kinds: of one kind, the second could be merged with the first."""

@@ -1,14 +1,17 @@
 """The supervisor: keeps the children's seats taken, serves what they say as one worker's, and ends when they have."""
 
 import asyncio
+import time
+from functools import partial
 
 import structlog
 
 from worker.admin import server as admin
+from worker.metrics.exposition import exposition, registry_of_processes
 from worker.settings import Settings
 from worker.stop import stopped_by_signals
 from worker.supervisor.brief import Brief, shared_out
-from worker.supervisor.documents import ProcessFacts, pump_of, readiness_of, status_of
+from worker.supervisor.documents import ProcessFacts, metrics_of, pump_of, readiness_of, status_of
 from worker.supervisor.seat import Seat
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -25,12 +28,24 @@ async def run(settings: Settings, *, log_level: str) -> int:
         def facts() -> list[ProcessFacts]:
             return [seat.facts for seat in seats]
 
-        async with admin.serve(
-            host=settings.http.host,
-            port=settings.http.port,
+        def steer(steer: admin.Steer) -> bool:
+            if steer.flow not in settings.flow_specs():
+                return False
+            for seat in seats:
+                seat.steer(steer.flow, is_isolated=steer.action == "isolate")
+            return True
+
+        began_at, token = time.time(), settings.http.token
+        surface = admin.Surface(
             read_readiness=lambda: readiness_of(facts(), is_draining=stop.requested.is_set()),
-            read_status=lambda: status_of(facts(), is_draining=stop.requested.is_set()),
-        ) as port:
+            read_status=lambda: status_of(
+                facts(), began_at=began_at, is_draining=stop.requested.is_set(), is_steerable=token is not None
+            ),
+            read_metrics=partial(exposition, registry_of_processes(lambda: metrics_of(facts()))),
+            steer=steer,
+            admin_token=token,
+        )
+        async with admin.serve(host=settings.http.host, port=settings.http.port, surface=surface) as port:
             worker = settings.worker
             _log.info("worker_started", http_port=port, concurrency=worker.concurrency, processes=worker.processes)
             async with asyncio.TaskGroup() as tasks:

@@ -6,7 +6,6 @@ from .modules import MODULES, Module
 
 LOOSE_TASKS = {
     "worker.cli.demonstration.stage": "awaited at the end of the same context manager, whatever happens in it",
-    "worker.cli.preflight": "awaited in the `finally` of the same function",
     "worker.flow.keeper": "one task for each token, kept and cancelled by its credential; a caller can't be its group",
     "worker.servicebus.links": "links on their way out, kept in a set that `done` waits for; they never fail",
     "worker.servicebus.shielding": "work that cancellation may not cut, awaited to its end where it is made",

@@ -31,22 +31,22 @@ def test_the_defaults_come_to_something_and_give_no_hint() -> None:
 
 def test_throughput_is_told_for_three_flow_times_with_what_bounds_it() -> None:
     told = detail("throughput", found({"concurrency": 4000}, concurrency=400))
-    assert "1,000 where a flow takes 0.2 s (its CPU)" in told
-    assert "400 where a flow takes 1 s (worker.concurrency)" in told
-    assert "100 where a flow takes 1 s (the flows' limits)" in detail("throughput", found())
+    assert "0.2 s: 1,000 (its CPU)" in told
+    assert "1 s: 400 (worker.concurrency)" in told
+    assert "1 s: 100 (the flows' limits)" in detail("throughput", found())
     assert "250 for all workers" in told
 
 
 def test_replicas_share_what_a_flow_takes_and_processes_bring_cores() -> None:
-    assert "50 where a flow takes 1 s" in detail("throughput", found(replicas=2))
-    assert "100 where a flow takes 1 s" in detail("throughput", found(processes=2))
+    assert "1 s: 50 (" in detail("throughput", found(replicas=2))
+    assert "1 s: 100 (" in detail("throughput", found(processes=2))
     told = detail("throughput", found({"concurrency": 4000}, concurrency=2000, processes=2))
-    assert "2,000 where a flow takes 0.2 s (its CPU)" in told
+    assert "0.2 s: 2,000 (its CPU)" in told
 
 
 def test_keda_is_given_what_a_busy_pod_holds_and_as_many_pods_as_the_flows_keep_busy() -> None:
     told = detail("keda", found({"concurrency": 4000}, concurrency=400))
-    assert re.findall(r"(\d+) and (\d+) where", told) == [("840", "29"), ("560", "15"), ("308", "15")]
+    assert re.findall(r"s: (\d+) and (\d+)", told) == [("840", "29"), ("560", "15"), ("308", "15")]
 
 
 def test_memory_is_told_without_bodies_and_at_worst() -> None:

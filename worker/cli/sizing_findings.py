@@ -31,23 +31,26 @@ def sizing_findings(settings: Settings) -> Iterator[Finding]:
 
 
 def _throughput(concurrency: int, shares: Sequence[FlowLimits], processes: int) -> Finding:
-    told = []
+    told, facts = [], []
     for flow_s in FLOWS_S:
         most = sizing.throughput(concurrency=concurrency, flows=shares, flow_s=flow_s, processes=processes)
-        told.append(f"{_number(most.per_s)} where a flow takes {flow_s:g} s ({_BOUND_BY[most.bound]})")
+        told.append(f"{flow_s:g} s: {_number(most.per_s)} ({_BOUND_BY[most.bound]})")
+        facts.append({"flow_s": flow_s, "per_s": most.per_s, "bound": most.bound})
     namespace = f"a Standard namespace takes {_number(sizing.standard_per_s())} for all workers together"
-    return ok("throughput", f"requests/s of this worker at most, and what bounds them: {', '.join(told)}; {namespace}")
+    detail = f"requests/s at most, and what bounds them, where a flow takes {', '.join(told)}; {namespace}"
+    return ok("throughput", detail, at_most=facts, standard_namespace_per_s=sizing.standard_per_s())
 
 
 def _keda(concurrency: int, flows: Sequence[FlowLimits], processes: int) -> Finding:
-    told = []
+    told, facts = [], []
     for flow_s in FLOWS_S:
         free = sizing.throughput(concurrency=concurrency, flows=None, flow_s=flow_s, processes=processes).per_s
         count = sizing.message_count(pod_per_s=min(free, sizing.flows_per_s(flows, flow_s)), flow_s=flow_s)
         pods = sizing.most_pods(flows, pod_per_s=free, flow_s=flow_s, processes=processes)
-        told.append(f"{count} and {pods} where a flow takes {flow_s:g} s")
+        told.append(f"{flow_s:g} s: {count} and {pods}")
+        facts.append({"flow_s": flow_s, "message_count": count, "max_replica_count": pods})
     why = f"a pod busy to {sizing.BUSY:.0%}, and no more pods than the flows' limits keep busy"
-    return ok("keda", f"messageCount and maxReplicaCount: {', '.join(told)} ({why})")
+    return ok("keda", f"messageCount and maxReplicaCount where a flow takes {', '.join(told)} ({why})", values=facts)
 
 
 def _memory(concurrency: int, max_response_bytes: int) -> Finding:
@@ -55,7 +58,8 @@ def _memory(concurrency: int, max_response_bytes: int) -> Finding:
     most = sizing.memory_bytes(concurrency=concurrency, max_response_bytes=max_response_bytes)
     largest = f"the largest message of {_size(sizing.STANDARD_MESSAGE_BYTES)} and answer of {_size(max_response_bytes)}"
     in_flight = f"{concurrency} requests in flight take {_size(least)} beside their bodies"
-    return ok("memory", f"{in_flight}, {_size(most)} at worst: with {largest} in each")
+    detail = f"{in_flight}, {_size(most)} at worst: with {largest} in each"
+    return ok("memory", detail, without_bodies_bytes=least, at_worst_bytes=most)
 
 
 def _number(per_s: float) -> str:

@@ -1,26 +1,15 @@
 """The one door through which the SDK's errors leave, in the bridge's words."""
 
-import traceback
-from typing import Final
-
-from azure.servicebus.exceptions import (
-    MessageSizeExceededError,
-    MessagingEntityDisabledError,
-    MessagingEntityNotFoundError,
-    OperationTimeoutError,
-    ServiceBusAuthenticationError,
-    ServiceBusAuthorizationError,
-)
+from typing import Final, assert_never
 
 from worker.core.failures import BusFailure, BusUnreachable, Misconfigured
 from worker.core.redaction import redact
-from worker.servicebus.reaching import REACH, is_credential_refused, unreachable
+from worker.servicebus.faults import Fault, ReceiverGone, condition_of, fault_of
+from worker.servicebus.reaching import REACH, unreachable
+
+__all__ = ["ReceiverGone", "Unreadable", "condition_of", "explain", "is_refused_for_good"]
 
 _LONGEST: Final = 300  # characters of the SDK's own text; the broker adds tracking ids that help its support
-
-
-class ReceiverGone(Exception):
-    """The SDK has shut a receiver down without a word."""
 
 
 class Unreadable(BusUnreachable):
@@ -39,62 +28,63 @@ def explain(error: Exception, doing: str) -> BusFailure:
     """What `error` means to the bridge. The SDK lets errors of every kind escape, so anything unknown is passing."""
     if isinstance(error, BusFailure):
         return error
-    if isinstance(error, ReceiverGone) or _is_about_a_payload(error):
-        return Unreadable(doing)
-    if isinstance(error, MessagingEntityNotFoundError):
-        return Misconfigured(
-            f"{doing} failed: there is no such queue, topic or subscription. Create it, or correct its name."
-        )
-    if isinstance(error, MessagingEntityDisabledError):
-        return Misconfigured(f"{doing} failed: it is disabled. Set its status to Active.")
-    if isinstance(error, ServiceBusAuthorizationError) and "expired" in str(error).lower():
-        return BusUnreachable(f"{doing} failed: its token has expired ({_text(error)}). A fresh one is asked for.")
-    if isinstance(error, ServiceBusAuthorizationError):
-        return Misconfigured(
-            f"{doing} failed: not allowed. Grant the identity 'Azure Service Bus Data Receiver' where it receives and "
-            "'Azure Service Bus Data Sender' where it sends (a key needs Listen and Send)."
-        )
-    if isinstance(error, ServiceBusAuthenticationError) or is_credential_refused(error):
-        return BusUnreachable(
-            f"{doing} failed: the namespace refused the credential. Check the key, or the identity and its roles. "
-            f"({_text(error)})"
-        )
-    if condition_of(error) == "amqp:not-allowed" and "session" in str(error).lower():
-        return Misconfigured(
-            f"{doing} failed: {_text(error)}. A request queue must not require sessions, unless request_sessions = "
-            "true, and a reply queue must require sessions."
-        )
-    if isinstance(error, MessageSizeExceededError):
-        return Misconfigured(f"{doing} failed: the message is larger than the queue takes. Send a shorter one.")
-    if isinstance(error, TimeoutError | OperationTimeoutError):
-        return BusUnreachable(f"{doing} failed: no answer in time. {REACH}")
-    if (why := unreachable(error)) is not None:
-        return BusUnreachable(f"{doing} failed: {why}")
-    if condition_of(error) == "amqp:socket-error":
-        return BusUnreachable(f"{doing} failed: no connection to the broker ({_text(error)}). {REACH}")
-    return BusUnreachable(f"{doing} failed: {_text(error)}")
+    fault = fault_of(error)
+    match fault:
+        case Fault.UNREADABLE:
+            return Unreadable(doing)
+        case Fault.MISSING:
+            return Misconfigured(
+                f"{doing} failed: there is no such queue, topic or subscription. Create it, or correct its name."
+            )
+        case Fault.DISABLED:
+            return Misconfigured(f"{doing} failed: it is disabled. Set its status to Active.")
+        case Fault.TOKEN_EXPIRED:
+            return BusUnreachable(f"{doing} failed: its token has expired ({_text(error)}). A fresh one is asked for.")
+        case Fault.NOT_ALLOWED:
+            return Misconfigured(
+                f"{doing} failed: not allowed. Grant the identity 'Azure Service Bus Data Receiver' where it receives "
+                "and 'Azure Service Bus Data Sender' where it sends (a key needs Listen and Send)."
+            )
+        case Fault.FIREWALL:
+            return BusUnreachable(
+                f"{doing} failed: the namespace's firewall doesn't let this host in ({_text(error)}). Add its address, "
+                "or its network, to the namespace's network rules."
+            )
+        case Fault.KEYS_DISABLED:
+            return BusUnreachable(
+                f"{doing} failed: the namespace takes no keys, because its local authentication is switched off. Set "
+                "servicebus.namespace instead of the connection string, and grant the identity its roles."
+            )
+        case Fault.CREDENTIAL_REFUSED:
+            return BusUnreachable(
+                f"{doing} failed: the namespace refused the credential. Check the key, or the identity and its roles. "
+                f"({_text(error)})"
+            )
+        case Fault.SESSIONS:
+            return Misconfigured(
+                f"{doing} failed: {_text(error)}. A request queue must not require sessions, unless request_sessions = "
+                "true, and a reply queue must require sessions."
+            )
+        case Fault.TOO_LARGE:
+            return Misconfigured(f"{doing} failed: the message is larger than the queue takes. Send a shorter one.")
+        case Fault.FULL:
+            return BusUnreachable(
+                f"{doing} failed: a quota is reached ({_text(error)}). Where the queue is full, let it be worked off, "
+                "empty its dead letters, or raise its size."
+            )
+        case Fault.TIMED_OUT:
+            return BusUnreachable(f"{doing} failed: no answer in time. {REACH}")
+        case Fault.UNTRUSTED | Fault.NAME_UNKNOWN | Fault.CONNECTION_REFUSED | Fault.UNREACHABLE:
+            why = unreachable(error) or f"no connection to the broker ({_text(error)}). {REACH}"
+            return BusUnreachable(f"{doing} failed: {why}")
+        case Fault.OTHER:
+            return BusUnreachable(f"{doing} failed: {_text(error)}")
+    assert_never(fault)
 
 
 def is_refused_for_good(error: Exception) -> bool:
     """Whether sending the same thing again would be refused again, though the link is fine."""
     return condition_of(error) in {"amqp:not-allowed", "amqp:not-implemented", "amqp:invalid-field"}
-
-
-def condition_of(error: BaseException | None) -> str | None:
-    """The AMQP error condition, which the SDK keeps only on the error inside its own, or inside that one's cause."""
-    while error is not None:
-        condition = getattr(getattr(error, "inner_exception", None), "condition", None)
-        if isinstance(condition, bytes):  # ErrorCondition is an enum of bytes
-            return bytes(condition).decode("ascii", "replace")
-        error = error.__cause__
-    return None
-
-
-def _is_about_a_payload(error: Exception) -> bool:
-    """Whether the SDK failed in decoding, whatever with: neither the exception's kind nor its text would tell."""
-    inner = getattr(error, "inner_exception", None) or error
-    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(inner.__traceback__)]
-    return bool(modules) and str(modules[-1]).endswith("._decode")
 
 
 def _text(error: Exception) -> str:

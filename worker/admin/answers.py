@@ -33,6 +33,7 @@ def refusal(status: int, sentence: str) -> web.Response:
 
 async def set_headers(_request: web.Request, response: web.StreamResponse) -> None:
     """For `on_response_prepare`; what a handler set itself stays."""
+    response.headers["Server"] = "flowbridge"
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
 

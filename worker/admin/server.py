@@ -1,7 +1,7 @@
 """The worker's HTTP surface over aiohttp.web: probes, status and its page, metrics, and the steering of circuits."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -12,7 +12,6 @@ from worker.admin.events import Events
 from worker.admin.page.document import assembled_page
 from worker.admin.steering import steering_routes
 from worker.admin.surface import Exposition, Steer, Surface
-from worker.core.readiness import Readiness
 
 __all__ = ["Exposition", "Steer", "Surface", "serve"]
 
@@ -25,24 +24,8 @@ _UNHEARD.setLevel(logging.CRITICAL)
 
 
 @asynccontextmanager
-async def serve(
-    *,
-    host: str,
-    port: int,
-    surface: Surface | None = None,
-    read_readiness: Callable[[], Readiness] | None = None,
-    read_status: Callable[[], Mapping[str, object]] | None = None,
-) -> AsyncIterator[int]:
+async def serve(*, host: str, port: int, surface: Surface) -> AsyncIterator[int]:
     """The bound port (`port` 0: any free one), for as long as the context is open. OSError when it can't be bound."""
-    if surface is None:
-        if read_readiness is None or read_status is None:
-            raise TypeError("expected a surface")
-        surface = Surface(
-            read_readiness=read_readiness,
-            read_status=read_status,
-            read_metrics=lambda _: Exposition(body=b"", content_type="text/plain"),
-            steer=lambda _: False,
-        )
     runner = web.AppRunner(
         _application(surface),
         access_log=None,

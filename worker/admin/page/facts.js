@@ -8,9 +8,8 @@ function showFacts(status) {
 
 function factsOf(status) {
   const { pump, fleet } = status;
-  const taken = pump.slots - pump.slots_free;
   return [
-    ["Slots", `${count(taken)} of ${count(pump.slots)} taken`],
+    ["Slots", `${count(pump.in_flight)} of ${count(pump.slots)} in use`],
     ["Intake", pump.is_stopping ? "draining, takes nothing new" : pump.is_paused ? "paused: no flow can be called" : "open"],
     ["Event loop lag", duration(status.loop_lag_s)],
     ["Fleet", fleet ? `${plural(fleet.workers, "worker", "workers")}${fleet.counted_by ? `, counted by ${fleet.counted_by}` : ""}` : NOTHING],

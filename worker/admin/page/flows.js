@@ -1,6 +1,5 @@
 // The table of flows: those with problems first, then by name.
 
-const CIRCUITS = { closed: "closed", open: "open", "half-open": "half-open", isolated: "isolated" };
 const HOLD_MS = 5000; // rows don't move under a pointer or a finger
 let touchedAt = -Infinity;
 let flowCount = 0;
@@ -78,7 +77,7 @@ function circuitCell(cell) {
       shown = flow.circuit;
     }
     const isCounting = flow.circuit === "open" && typeof flow.reopens_in_s === "number";
-    say(words, `${CIRCUITS[flow.circuit] ?? flow.circuit}${isCounting ? `, ${wholeSeconds(flow.reopens_in_s)}` : ""}`);
+    say(words, `${flow.circuit}${isCounting ? `, ${wholeSeconds(flow.reopens_in_s)}` : ""}`);
   };
 }
 
@@ -91,8 +90,9 @@ function mixtureCell(cell) {
     const key = JSON.stringify(outcomes);
     if (key === shown) return;
     shown = key;
-    const all = sum(Object.values(outcomes));
-    say(words, all === 0 ? "no request" : `${share(outcomes.answered ?? 0, all)} of ${count(all)} answered`);
+    const all = endedOf(outcomes);
+    const moved = outcomes.moved ? `, ${count(outcomes.moved)} moved` : "";
+    say(words, all === 0 ? `no request${moved}` : `${share(outcomes.answered ?? 0, all)} of ${count(all)} answered${moved}`);
     bar.replaceChildren();
     let left = 0;
     for (const name of OUTCOMES) {

@@ -86,9 +86,10 @@ function showHistory(history) {
   const { outcomes, p50_s, p99_s, step_s, until } = history;
   showRequests({ outcomes, step_s, steps, until });
   showLatency({ p50_s, p99_s, step_s, steps, until });
-  const totals = OUTCOMES.map((name) => ({ name, number: sum(outcomes[name] ?? []) }));
-  const all = sum(totals.map(({ number }) => number));
-  keyed(byId("outcomes"), totals.map((each) => ({ ...each, all })), ({ name }) => name, outcomeRow);
+  const names = outcomes.moved ? [...OUTCOMES, "moved"] : OUTCOMES;
+  const totals = Object.fromEntries(names.map((name) => [name, sum(outcomes[name] ?? [])]));
+  const rows = names.map((name) => ({ name, number: totals[name], all: endedOf(totals) }));
+  keyed(byId("outcomes"), rows, ({ name }) => name, outcomeRow);
   if (byId("steps").open) showSteps(history, steps);
 }
 
@@ -99,7 +100,7 @@ function outcomeRow({ name }) {
   const update = ({ number: fresh, all }) => {
     element.classList.toggle("none", fresh === 0);
     say(number, count(fresh));
-    say(part, share(fresh, all));
+    say(part, OUTCOMES.includes(name) ? share(fresh, all) : NOTHING);
   };
   return { element, update };
 }

@@ -9,6 +9,8 @@ const LAG_NOTED_S = 0.5;
 const SILENT_S = 5;
 const STEPS_PER_MINUTE = 12;
 
+// Requests that ended, of counts by outcome. What was moved to a copy is counted there, when that has ended.
+const endedOf = (outcomes) => sum(OUTCOMES.map((name) => outcomes[name] ?? 0));
 const isBad = (problem) => problem.level === "bad";
 
 // {level, phrase, text, ticking?, flow?}: the phrase completes "Working, but …"; only `ticking` changes each second.
@@ -23,7 +25,7 @@ function troubleOf(flow) {
       return trouble("warn", "is being tried again", "circuit half-open: the next calls decide");
   }
   const of = (name) => flow.outcomes?.[name] ?? 0;
-  const [ended, failed] = [sum(Object.values(flow.outcomes ?? {})), of("unavailable") + of("indeterminate") + of("expired")];
+  const [ended, failed] = [endedOf(flow.outcomes ?? {}), of("unavailable") + of("indeterminate") + of("expired")];
   if (failed >= LEAST_FAILURES && failed >= FAILING_SHARE * ended)
     return trouble("warn", "has failures", `${count(failed)} of ${plural(ended, "request", "requests")} in the last 5 minutes`);
   if (of("refused") >= LEAST_FAILURES && of("refused") >= REFUSING_SHARE * ended)
@@ -54,7 +56,7 @@ function problemsOf(status) {
   const worker = [
     ...status.reasons.slice(1).map((reason) => ({ level: "bad", phrase: "the worker isn’t ready", text: reason })),
     status.ready && pump.failure && warn("a connection is in trouble", pump.failure),
-    status.ready && pump.slots_free === 0 && warn("all slots are taken", `${count(pump.slots)} requests are in hand; others wait in the queue`),
+    status.ready && pump.in_flight >= pump.slots && warn("all slots are taken", `${count(pump.slots)} requests are in hand; others wait in the queue`),
     status.fleet?.failure && warn("the fleet can’t be counted", `${status.fleet.failure}; taken to be ${plural(status.fleet.workers, "worker", "workers")}`),
     status.loop_lag_s > LAG_NOTED_S && warn("the event loop is held up", `${duration(status.loop_lag_s)}; it needs more CPU, or less concurrency`),
     ...status.tokens.map((token) => tokenTrouble(token, status)),
@@ -116,7 +118,7 @@ function capitalised(text) {
 }
 
 function pace({ outcomes }) {
-  const steps = Object.values(outcomes);
+  const steps = OUTCOMES.map((name) => outcomes[name] ?? []);
   const lastMinute = sum(steps.map((numbers) => sum(numbers.slice(-STEPS_PER_MINUTE))));
   if (lastMinute > 0) return `${plural(lastMinute, "request", "requests")} in the last minute`;
   return sum(steps.map(sum)) > 0 ? "no request in the last minute" : "no request in the last 5 minutes";

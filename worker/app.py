@@ -4,7 +4,7 @@ import asyncio
 import gc
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
 from functools import partial
@@ -21,6 +21,7 @@ from worker.bridge.places import Places
 from worker.bridge.process import Bridge, BridgeSpec
 from worker.bridge.pump import Pump
 from worker.core.bulkhead import Bulkhead
+from worker.core.flow_spec import FlowSpec
 from worker.core.loop_lag import LoopLag
 from worker.core.recent import Recent
 from worker.core.redelivery import RedeliverySpec
@@ -41,6 +42,8 @@ from worker.servicebus.replies import ReplyOutbox
 from worker.servicebus.session_lanes import ReceiverSessionLane
 from worker.settings import Settings, mounted_url
 from worker.stop import Stop, stopped_by_signals
+from worker.tracing import opening as tracing
+from worker.tracing.spec import TraceSpec
 from worker.upkeep import Upkeep
 
 # Each is a connection, and makes its settlements one after the other: two keep one core busy where the broker is near,
@@ -118,6 +121,7 @@ async def built(settings: Settings, *, observe: Callable[[Observed], None] | Non
         credential.prepare({flow.scope for flow in flows.values() if flow.auth == "identity"})
         client = await stack.enter_async_context(FlowClient(flows.values(), credential))
         bus = await stack.enter_async_context(Bus(bus_options(settings, credential)))
+        tracer = await stack.enter_async_context(tracing.opened(trace_spec(settings, bus.namespace, flows)))
         replies = await stack.enter_async_context(ReplyOutbox(bus, queues=settings.servicebus.reply_queues))
         copies_to = redelivery_queue(settings)
         redeliveries = (
@@ -143,6 +147,7 @@ async def built(settings: Settings, *, observe: Callable[[Observed], None] | Non
             replies=replies,
             redeliveries=redeliveries,
             places=places,
+            tracing=tracer,
         )
         registry = registry_of_process()
         observing = Observing(
@@ -151,6 +156,7 @@ async def built(settings: Settings, *, observe: Callable[[Observed], None] | Non
             recent=Recent(),
             wait_used=WaitUsed(),
             takes_more=client.takes_more,
+            trace=None if tracer is None else tracer.record,
         )
         pump = _pump(settings, bus, bridge, observing.note)
         fleet = fleet_of(settings)
@@ -276,6 +282,18 @@ def bulkhead_of(settings: Settings) -> Bulkhead:
 def fleet_of(settings: Settings) -> Fleet:
     worker = settings.worker
     return Fleet(replicas=worker.replicas, processes=worker.processes, name=worker.replicas_dns)
+
+
+def trace_spec(settings: Settings, namespace: str, flows: Mapping[str, FlowSpec]) -> TraceSpec:
+    source = request_source(settings)
+    bus = urlsplit(f"//{namespace}")
+    return TraceSpec(
+        bus_host=bus.hostname or namespace,
+        bus_port=bus.port,
+        requests_from=source.queue if isinstance(source, QueueSource) else source.topic,
+        subscription=None if isinstance(source, QueueSource) else source.subscription,
+        flows=flows,
+    )
 
 
 def redelivery_queue(settings: Settings) -> str | None:

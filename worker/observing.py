@@ -1,4 +1,4 @@
-"""What becomes of each `Observed`: a line in the log, counts for Prometheus, the last minutes for the status page."""
+"""What becomes of each `Observed`: a line in the log, counts for Prometheus, the status page's last minutes, spans."""
 
 import asyncio
 import time
@@ -19,19 +19,22 @@ _NO_FAILURES: Final = frozenset({Outcome.ANSWERED, None})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observing:
-    """`takes_more`: whether nothing but the number of workers bounds the calls of a flow."""
+    """`takes_more`: whether nothing but the number of workers bounds the calls of a flow. `trace`: where any is."""
 
     log: Callable[[Observed], None]
     metrics: RequestMetrics
     recent: Recent
     wait_used: WaitUsed
     takes_more: Callable[[str], bool]
+    trace: Callable[[Observed], None] | None = None
 
     def note(self, observed: Observed) -> None:
         self.log(observed)
         self.metrics.note(observed)
         self._note_recent(observed, time.time())
         self._note_wait(observed)
+        if self.trace is not None:
+            self.trace(observed)
 
     def _note_recent(self, observed: Observed, at: float) -> None:
         flow = observed.flow or NO_FLOW

@@ -7,13 +7,12 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-
 from worker.bridge.places import Places
 from worker.bridge.pump import Pump
 from worker.core.readiness import Readiness, readiness
 from worker.core.recent import Told, flow_summary, history
 from worker.flow.token import Credential
+from worker.metrics.exposition import Registry
 from worker.metrics.facts import WorkerFacts
 from worker.metrics.requests import NO_FLOW
 from worker.observing import Observing
@@ -30,7 +29,7 @@ class Worker:
     replies: ReplyOutbox
     places: Places
     observing: Observing
-    registry: CollectorRegistry
+    registry: Registry
     began_at: float
 
     @property

@@ -16,6 +16,8 @@ OWNERS = {
     "typer": ("worker.cli",),
     "rich": ("worker.cli",),
     "uvloop": ("worker.cli",),
+    "opentelemetry": ("worker.tracing",),
+    "prometheus_client": ("worker.metrics",),
 }
 
 

@@ -175,7 +175,7 @@ def call_of(
         body=content.body,
         content_type=content.content_type,
         query=content.query,
-        trace=request.trace,
+        trace=request.trace if context is None else {},  # it has headers of its own
         deadline=until,
         context=context,
     )

@@ -12,6 +12,8 @@ from worker.admin.surface import Exposition
 
 PROCESS: Final = "process"  # the label that tells the series of several processes apart
 
+Registry: TypeAlias = CollectorRegistry  # for who holds one
+
 Told: TypeAlias = Sequence[Sequence[Any]]  # families, as JSON can say them
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside each, that nobody asks for

@@ -12,6 +12,7 @@ import orjson
 from azure.core.credentials_async import AsyncTokenCredential
 
 from worker.core.delivery import PropertyValue
+from worker.core.trace import TRACE_PARENT
 from worker.requester.correlation import BusRefused, Correlation, NoReply, RequesterStatistics
 from worker.requester.listener import Listener
 from worker.requester.typed_reply import TypedReply
@@ -19,6 +20,7 @@ from worker.servicebus.connect import Bus, BusOptions
 from worker.servicebus.outbox import Outbox
 from worker.servicebus.outgoing import LONGEST_ID, Outgoing
 from worker.servicebus.reply_session import ReplySession
+from worker.tracing.current import current_trace
 
 # A request outlives its time-out by this much, so that a worker that gets it too late can still say so.
 GRACE_S: Final = 60.0
@@ -108,7 +110,9 @@ class Requester:
         `body`: a mapping is sent as JSON. `flow`: the flow's name, where no route decides. `timeout_s`: how long to
         wait, and how long the bridge may try. `idempotency_key`: repeat it when asking again, under a new `message_id`.
         `correlation_id`: the caller's own conversation id. `session_id`: of the request, not of its answer; a request
-        queue with sessions needs one, and what has the same is worked on one after the other.
+        queue with sessions needs one, and what has the same is worked on one after the other. In a program that traces
+        with OpenTelemetry the span that is current here becomes the parent of the work on the request, unless
+        `properties` has a `traceparent`.
 
         Raises `NoReply` when `timeout_s` passes, `BusRefused` at once where waiting can't help, and `ValueError` for
         arguments that can't be sent.
@@ -125,7 +129,7 @@ class Requester:
         outgoing = Outgoing(
             body=_encode(body),
             message_id=request_id,
-            properties={**(properties or {}), **_own_properties(timeout_s, flow, idempotency_key)},
+            properties={**_traced(properties or {}), **_own_properties(timeout_s, flow, idempotency_key)},
             content_type=content_type,
             correlation_id=correlation_id,
             subject=subject,
@@ -183,6 +187,11 @@ def _encode(body: bytes | str | Mapping[str, object]) -> bytes:
     if isinstance(body, bytes):
         return body
     return body.encode() if isinstance(body, str) else orjson.dumps(body)
+
+
+def _traced(properties: Mapping[str, PropertyValue]) -> Mapping[str, PropertyValue]:
+    """With the caller's span, unless they name another."""
+    return properties if TRACE_PARENT in properties else {**current_trace(), **properties}
 
 
 def _own_properties(timeout_s: float, flow: str | None, idempotency_key: str | None) -> dict[str, PropertyValue]:

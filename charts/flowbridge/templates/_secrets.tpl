@@ -1,0 +1,57 @@
+{{/*
+Which keys of which Secret hold what, as JSON: connectionString and adminToken are keys or empty, flowUrls has keys by
+flow. A key of our own is made from the flow's name, never from its place in the list: while pods are replaced, old ones
+read the new Secret and must not find another flow's URL.
+*/}}
+{{- define "flowbridge.secretKeys" -}}
+{{- $secrets := .Values.secrets -}}
+{{- $keys := dict "connectionString" "" "adminToken" "" "flowUrls" dict -}}
+{{- if $secrets.existingSecret -}}
+{{- if not .Values.config.servicebus.namespace -}}
+{{- $_ := set $keys "connectionString" $secrets.connectionStringKey -}}
+{{- end -}}
+{{- $_ := set $keys "adminToken" $secrets.adminTokenKey -}}
+{{- $_ := set $keys "flowUrls" $secrets.flowUrlKeys -}}
+{{- else -}}
+{{- if $secrets.connectionString -}}
+{{- $_ := set $keys "connectionString" "connection-string" -}}
+{{- end -}}
+{{- if $secrets.adminToken -}}
+{{- $_ := set $keys "adminToken" "admin-token" -}}
+{{- end -}}
+{{- range $name, $_ := $secrets.flowUrls -}}
+{{- $_ := set $keys.flowUrls $name (include "flowbridge.flowUrlKey" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $keys -}}
+{{- end -}}
+
+{{- define "flowbridge.flowUrlKey" -}}
+{{- if regexMatch "^[-._a-zA-Z0-9]{1,60}$" . -}}
+{{- printf "flow-url-%s" . -}}
+{{- else -}}
+{{- printf "flow-url-%s" (sha256sum . | trunc 16) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Empty where nothing is secret. */}}
+{{- define "flowbridge.secretName" -}}
+{{- $keys := include "flowbridge.secretKeys" . | fromJson -}}
+{{- if or $keys.connectionString $keys.adminToken $keys.flowUrls -}}
+{{- default (include "flowbridge.fullname" .) .Values.secrets.existingSecret -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "flowbridge.madeSecret" -}}
+{{- $secrets := .Values.secrets -}}
+{{- $keys := include "flowbridge.secretKeys" . | fromJson -}}
+{{- with $keys.connectionString }}
+{{ . }}: {{ $secrets.connectionString | b64enc }}
+{{- end }}
+{{- with $keys.adminToken }}
+{{ . }}: {{ $secrets.adminToken | b64enc }}
+{{- end }}
+{{- range $name, $key := $keys.flowUrls }}
+{{ $key }}: {{ get $secrets.flowUrls $name | b64enc }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,181 @@
+{{/* What one value says about another; all that is wrong is told at once. What one value alone may be is in the schema. */}}
+{{- define "flowbridge.validate" -}}
+{{- $problems := concat (include "flowbridge.problems.bus" . | fromJsonArray) (include "flowbridge.problems.flows" . | fromJsonArray) (include "flowbridge.problems.secrets" . | fromJsonArray) (include "flowbridge.problems.pods" . | fromJsonArray) (include "flowbridge.problems.autoscaling" . | fromJsonArray) -}}
+{{- with $problems -}}
+{{- fail (printf "\n\nThese values can't work:\n  * %s\n" (join "\n  * " .)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "flowbridge.problems.bus" -}}
+{{- $found := list -}}
+{{- $bus := .Values.config.servicebus -}}
+{{- $keys := include "flowbridge.secretKeys" . | fromJson -}}
+{{- $isSecret := ne $keys.connectionString "" -}}
+{{- if get $bus "connection_string" -}}
+{{- $found = append $found "config.servicebus.connection_string would end up in a ConfigMap: put it into secrets.connectionString, or name a Secret of yours in secrets.existingSecret" -}}
+{{- else if not (or $bus.namespace $isSecret (get $bus "connection_string_file")) -}}
+{{- $found = append $found "config.servicebus.namespace is empty and there is no connection string: set config.servicebus.namespace (NAME.servicebus.windows.net), secrets.connectionString or secrets.existingSecret" -}}
+{{- end -}}
+{{- if and $bus.namespace (or .Values.secrets.connectionString (get $bus "connection_string_file")) -}}
+{{- $found = append $found "config.servicebus.namespace and a connection string are both given: keep the namespace for an identity, or the connection string for an access key" -}}
+{{- end -}}
+{{- if and $isSecret (get $bus "connection_string_file") -}}
+{{- $found = append $found "config.servicebus.connection_string_file is the chart's own where secrets holds the connection string: remove one of them" -}}
+{{- end -}}
+{{- if $bus.request_topic -}}
+{{- if not $bus.request_subscription -}}
+{{- $found = append $found "config.servicebus.request_topic is read through a subscription: set config.servicebus.request_subscription" -}}
+{{- end -}}
+{{- if and $bus.request_queue (ne $bus.request_queue "flow-requests") -}}
+{{- $found = append $found "config.servicebus.request_queue and request_topic are both set: remove the one that isn't read" -}}
+{{- end -}}
+{{- if and $bus.request_sessions $bus.retry_queue -}}
+{{- $found = append $found "config.servicebus.retry_queue is not used with request_sessions: remove it, or set request_sessions: false" -}}
+{{- end -}}
+{{- if not (or $bus.request_sessions $bus.retry_queue (empty .Values.config.worker.redelivery_s)) -}}
+{{- $found = append $found "config.servicebus.request_topic needs a queue for copies, which never go to a topic: set config.servicebus.retry_queue, or config.worker.redelivery_s: []" -}}
+{{- end -}}
+{{- else if or $bus.request_subscription $bus.retry_queue -}}
+{{- $found = append $found "config.servicebus.request_subscription and retry_queue go with a topic: set config.servicebus.request_topic, or remove them" -}}
+{{- end -}}
+{{- if get .Values.config.http "admin_token" -}}
+{{- $found = append $found "config.http.admin_token would end up in a ConfigMap: put it into secrets.adminToken, or name a key of your Secret in secrets.adminTokenKey" -}}
+{{- end -}}
+{{- if and $keys.adminToken (get .Values.config.http "admin_token_file") -}}
+{{- $found = append $found "config.http.admin_token_file is the chart's own where secrets holds the token: remove one of them" -}}
+{{- end -}}
+{{- if and (eq .Values.config.identity.kind "static") $bus.namespace -}}
+{{- $found = append $found "config.identity.kind static is for the emulator only: use managed or workload with a namespace" -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
+
+{{- define "flowbridge.problems.flows" -}}
+{{- $found := list -}}
+{{- $keys := include "flowbridge.secretKeys" . | fromJson -}}
+{{- $names := list -}}
+{{- $flows := .Values.config.flows -}}
+{{- if not $flows -}}
+{{- $found = append $found "config.flows is empty: add at least one flow with name and url" -}}
+{{- end -}}
+{{- range $index, $flow := $flows -}}
+{{- $place := printf "config.flows[%d]" $index -}}
+{{- $name := default "flow" $flow.name -}}
+{{- if has $name $names -}}
+{{- $found = append $found (printf "%s.name: %q is already the name of another flow: give each a name of its own" $place $name) -}}
+{{- end -}}
+{{- $names = append $names $name -}}
+{{- $given := without (list (ternary "url" "" (not (empty $flow.url))) (ternary "url_file" "" (not (empty $flow.url_file))) (ternary "secrets" "" (hasKey $keys.flowUrls $name))) "" -}}
+{{- if not $given -}}
+{{- $found = append $found (printf "%s (%s) has no URL: set its url, or for a signed one secrets.flowUrls or secrets.flowUrlKeys under that name" $place $name) -}}
+{{- else if gt (len $given) 1 -}}
+{{- $found = append $found (printf "%s (%s) has its URL in several places (%s): keep one" $place $name (join ", " $given)) -}}
+{{- end -}}
+{{- if regexMatch "[?&][sS][iI][gG]=" (default "" $flow.url) -}}
+{{- $found = append $found (printf "%s.url holds a signature (sig=), which would end up in a ConfigMap: put it into secrets.flowUrls, or name a key of your Secret in secrets.flowUrlKeys" $place) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $_ := $keys.flowUrls -}}
+{{- if not (has $name $names) -}}
+{{- $found = append $found (printf "secrets has a URL for the flow %q, which is not in config.flows: correct the name, or remove it" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- range $index, $route := .Values.config.routes -}}
+{{- if not (has $route.flow $names) -}}
+{{- $found = append $found (printf "config.routes[%d].flow: there is no flow named %q" $index $route.flow) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
+
+{{- define "flowbridge.problems.secrets" -}}
+{{- $found := list -}}
+{{- $secrets := .Values.secrets -}}
+{{- $isInline := or $secrets.connectionString $secrets.adminToken $secrets.flowUrls -}}
+{{- if and $secrets.existingSecret $isInline -}}
+{{- $found = append $found "secrets.existingSecret and values in secrets (connectionString, adminToken, flowUrls) exclude each other: keep your Secret and name its keys, or let the chart make one" -}}
+{{- end -}}
+{{- if and (not $secrets.existingSecret) (or $secrets.adminTokenKey $secrets.flowUrlKeys) -}}
+{{- $found = append $found "secrets.adminTokenKey and secrets.flowUrlKeys name keys of a Secret of yours: set secrets.existingSecret" -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
+
+{{- define "flowbridge.problems.pods" -}}
+{{- $found := list -}}
+{{- $worker := .Values.config.worker -}}
+{{- if ge (float64 $worker.drain_s) (float64 $worker.grace_s) -}}
+{{- $found = append $found (printf "config.worker.drain_s (%v) must be less than config.worker.grace_s (%v), which is the pod's termination grace period: lower the one or raise the other" $worker.drain_s $worker.grace_s) -}}
+{{- end -}}
+{{- with .Values.podDisruptionBudget -}}
+{{- $isMax := not (kindIs "invalid" .maxUnavailable) -}}
+{{- $isMin := not (kindIs "invalid" .minAvailable) -}}
+{{- if and .enabled $isMax $isMin -}}
+{{- $found = append $found "podDisruptionBudget.maxUnavailable and minAvailable exclude each other: keep one" -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq .Values.config.identity.kind "workload") (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
+{{- $found = append $found "config.identity.kind workload needs a ServiceAccount that the federated credential names: set serviceAccount.create: true, or serviceAccount.name to one that is annotated" -}}
+{{- end -}}
+{{- if and (eq .Values.config.identity.kind "workload") .Values.serviceAccount.create (not .Values.config.identity.client_id) (not (hasKey .Values.serviceAccount.annotations "azure.workload.identity/client-id")) -}}
+{{- $found = append $found "config.identity.kind workload needs the identity's client id: set config.identity.client_id" -}}
+{{- end -}}
+{{- range .Values.extraEnv -}}
+{{- if has .name (list "FLOWBRIDGE_CONFIG" "FLOWBRIDGE_LOG_LEVEL" "FLOWBRIDGE_WORKER__GRACE_S" "FLOWBRIDGE_WORKER__DRAIN_S" "FLOWBRIDGE_HTTP__HOST" "FLOWBRIDGE_HTTP__PORT") -}}
+{{- $found = append $found (printf "extraEnv sets %s, which the chart must know itself: set it under config (or logLevel)" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $worker.replicas $worker.replicas_dns -}}
+{{- $found = append $found "config.worker.replicas and replicas_dns exclude each other: keep one" -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
+
+{{- define "flowbridge.problems.autoscaling" -}}
+{{- $found := list -}}
+{{- $scaling := .Values.autoscaling -}}
+{{- $isOn := include "flowbridge.isAutoscaled" . -}}
+{{- $worker := .Values.config.worker -}}
+{{- $most := ternary $scaling.maxReplicas .Values.replicaCount (ne $isOn "") -}}
+{{- if and $scaling.keda.enabled $scaling.hpa.enabled -}}
+{{- $found = append $found "autoscaling.keda.enabled and autoscaling.hpa.enabled exclude each other, because KEDA makes an HPA of its own: keep one" -}}
+{{- end -}}
+{{- if $isOn -}}
+{{- if gt (int $scaling.minReplicas) (int $scaling.maxReplicas) -}}
+{{- $found = append $found (printf "autoscaling.minReplicas (%v) is above autoscaling.maxReplicas (%v): lower the one or raise the other" $scaling.minReplicas $scaling.maxReplicas) -}}
+{{- end -}}
+{{- if and $scaling.hpa.enabled (eq (int $scaling.minReplicas) 0) -}}
+{{- $found = append $found "autoscaling.minReplicas is 0, which only KEDA can do: set it to 1 or more, or use autoscaling.keda" -}}
+{{- end -}}
+{{- if and $scaling.keda.enabled .Values.config.servicebus.request_sessions (eq (int $scaling.minReplicas) 0) -}}
+{{- $found = append $found "autoscaling.minReplicas is 0 and config.servicebus.request_sessions is true: KEDA counts messages, not the sessions that wait for a worker, so keep 1 or more" -}}
+{{- end -}}
+{{- if not (or .Values.fleet.enabled $worker.replicas $worker.replicas_dns) -}}
+{{- $found = append $found "autoscaling changes the number of pods that share the flows' limits, and nothing counts them: set fleet.enabled: true, or config.worker.replicas to the most there will be" -}}
+{{- end -}}
+{{- end -}}
+{{- range $index, $flow := .Values.config.flows -}}
+{{- $calls := default 100 $flow.concurrency | int -}}
+{{- if lt $calls (mul $most $worker.processes | int) -}}
+{{- $found = append $found (printf "config.flows[%d].concurrency (%d) is less than one call for each of %v pods of %v process(es): raise it if the flow bears that, or lower %s" $index $calls $most $worker.processes (ternary "autoscaling.maxReplicas" "replicaCount" (ne $isOn ""))) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $scaling.keda.enabled $scaling.keda.prometheus.enabled (not $scaling.keda.prometheus.serverAddress) -}}
+{{- $found = append $found "autoscaling.keda.prometheus needs serverAddress: set it to the URL of Prometheus" -}}
+{{- end -}}
+{{- if and $scaling.keda.enabled (get .Values.config.servicebus "connection_string_file") -}}
+{{- $found = append $found "autoscaling.keda can't read config.servicebus.connection_string_file: name the Secret in secrets.existingSecret instead" -}}
+{{- end -}}
+{{- if and $scaling.keda.enabled $scaling.keda.paused (not (kindIs "invalid" $scaling.keda.pausedReplicas)) -}}
+{{- $found = append $found "autoscaling.keda.paused and pausedReplicas exclude each other: keep one" -}}
+{{- end -}}
+{{- if $scaling.hpa.enabled -}}
+{{- if not (or $scaling.hpa.cpuUtilization $scaling.hpa.waitUsedRatio $scaling.hpa.metrics) -}}
+{{- $found = append $found "autoscaling.hpa has nothing to scale by: set cpuUtilization, waitUsedRatio or metrics" -}}
+{{- end -}}
+{{- if and $scaling.hpa.cpuUtilization (not (dig "requests" "cpu" "" .Values.resources)) -}}
+{{- $found = append $found "autoscaling.hpa.cpuUtilization is a percentage of resources.requests.cpu, which isn't set: set it, or cpuUtilization: null" -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}

@@ -1,0 +1,136 @@
+"""The TOML that the chart writes, by the worker's own loader; the chart's schema, by the worker's own model."""
+
+import base64
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from chart.rendering import CHART, CI, Objects, of_file, of_values
+from pydantic import BaseModel
+
+from worker.settings import Settings, load
+from worker.settings.model import MatchSettings
+from worker.settings.problems import bare, fields_of
+
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
+SECTIONS = [name for name in fields_of(Settings) if name not in {"flows", "routes"}]
+GIVEN = {  # what ci/ says is in a Secret that the chart doesn't make
+    "bus": "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKeyName=worker;SharedAccessKey=c2VjcmV0",
+    "account-url": "https://contoso.example/paths/invoke?api-version=1&sig=c2VjcmV0",
+}
+
+
+def toml_of(objects: Objects) -> str:
+    (text,) = (each["data"]["flowbridge.toml"] for each in objects.of("ConfigMap") if "flowbridge.toml" in each["data"])
+    return str(text)
+
+
+def settings_of(objects: Objects, folder: Path) -> Settings:
+    """As in the pod: with all that is mounted, under another root."""
+    for source in ("secrets", "files"):
+        (folder / source).mkdir()
+    secrets = {
+        key: base64.b64decode(text).decode() for each in objects.of("Secret") for key, text in each["data"].items()
+    }
+    for key, text in {**GIVEN, **secrets}.items():
+        (folder / "secrets" / key).write_text(text)
+    for each in objects.of("ConfigMap"):
+        if each["metadata"]["name"].endswith("-files"):
+            for key, text in each["data"].items():
+                (folder / "files" / key).write_text(text)
+    path = folder / "flowbridge.toml"
+    path.write_text(toml_of(objects).replace("/etc/flowbridge", str(folder)))
+    environment = {each["name"]: each["value"] for each in objects.container["env"] if "value" in each}
+    return load(path, environment)
+
+
+@pytest.mark.parametrize("name", CI)
+def test_the_worker_takes_the_settings_that_are_rendered(name: str, tmp_path: Path) -> None:
+    objects = of_file(name)
+    settings = settings_of(objects, tmp_path)
+    pod = objects.worker["spec"]
+    assert pod["terminationGracePeriodSeconds"] >= settings.worker.grace_s > settings.worker.drain_s
+    assert pod["terminationGracePeriodSeconds"] - settings.worker.grace_s < 1
+    assert objects.container["ports"][0]["containerPort"] == settings.http.port
+    assert settings.http.host == "0.0.0.0"
+    assert all(flow.url is not None for flow in settings.flows)
+
+
+def test_each_flow_has_its_own_url_and_the_admin_its_token(tmp_path: Path) -> None:
+    settings = settings_of(of_file("everything-values.yaml"), tmp_path)
+    urls = {flow.name: flow.url.get_secret_value() for flow in settings.flows if flow.url}
+    assert "sig=" not in urls["credit-check"]
+    assert "sig=" in urls["Größe/2 %"]
+    assert settings.http.token == "correct-horse-battery-staple"
+
+
+def test_with_a_topic_no_queue_is_named(tmp_path: Path) -> None:
+    settings = settings_of(of_file("topic-sessions-hpa-values.yaml"), tmp_path)
+    assert settings.servicebus.request_topic == "dataverse-events"
+    assert "request_queue" not in settings.servicebus.model_fields_set
+    assert settings.servicebus.connection_string is not None
+    assert [route.flow for route in settings.routes] == ["on account", "lookup"]
+
+
+def test_what_a_value_says_is_what_toml_says() -> None:
+    template: dict[str, Any] = {
+        "text": '"quoted" \\ back\nnew\ttab <a & b> \' ü 😀 \u2028 {{ .Release.Name }} ${x}',
+        "delete": "\x7f",
+        "numbers": [0, -1, 1, 1.5, 0.1, 1e-7, 10485760, 9007199254740991, -2.25],
+        "nested": {"a b": {"": [[], {}, [{"deep": True}]]}, "false": False},
+        "# key": "1979-05-27",
+    }
+    flows = [{"url": "https://contoso.example/x", "body_template": template, "max_response_bytes": 10485760}]
+    rendered = tomllib.loads(toml_of(of_values({"config": {"flows": flows}})))
+    assert rendered["flows"][0]["body_template"] == template
+    assert isinstance(rendered["flows"][0]["max_response_bytes"], int)
+    assert isinstance(rendered["worker"]["concurrency"], int)
+
+
+def test_the_schema_has_the_keys_of_the_workers_settings_and_no_others() -> None:
+    config, definitions = SCHEMA["properties"]["config"]["properties"], SCHEMA["definitions"]
+    for section in SECTIONS:
+        assert set(config[section]["properties"]) == set(fields_of(table(Settings, section))), section
+    flow = table(Settings, "flows")
+    assert set(definitions["flow"]["properties"]) == set(fields_of(flow))
+    for inner in ("retry", "breaker"):
+        assert set(definitions["flow"]["properties"][inner]["properties"]) == set(fields_of(table(flow, inner)))
+    assert set(definitions["match"]["properties"]) == set(fields_of(MatchSettings))
+    assert set(config["routes"]["items"]["properties"]) == set(fields_of(table(Settings, "routes")))
+
+
+def table(of: type[BaseModel], key: str) -> type[BaseModel]:
+    """Also where there is a list of them."""
+    kind = bare(fields_of(of)[key].annotation)
+    found: type[BaseModel] = getattr(kind, "__args__", (kind,))[0]
+    return found
+
+
+def test_the_charts_defaults_are_the_workers() -> None:
+    defaults = Settings().model_dump(mode="json")
+    for section in SECTIONS:
+        for key, value in VALUES["config"][section].items():
+            if (section, key) == ("http", "host"):
+                assert value == "0.0.0.0"  # a pod is reached from outside
+            elif (section, key) != ("worker", "replicas"):
+                assert value == (defaults[section][key] or value), f"{section}.{key}"
+
+
+def test_every_table_of_the_schema_is_closed() -> None:
+    assert [place for place, table in tables("", SCHEMA) if table.get("additionalProperties") is not False] == []
+
+
+def tables(place: str, schema: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Those that name keys, but for Kubernetes' own."""
+    if isinstance(schema, list):
+        return [each for part in schema for each in tables(place, part)]
+    if not isinstance(schema, dict):
+        return []
+    own = (
+        [(place, schema)] if isinstance(schema.get("properties"), dict) and not place.endswith("extraEnv/items") else []
+    )
+    return own + [each for key, part in schema.items() for each in tables(f"{place}/{key}", part)]

@@ -45,6 +45,7 @@ def _story(observed: Observed) -> dict[str, object]:
         "copy_in_s": _rounded(observed.copy_in_s),
         "settlement": observed.settlement,
         "dead_letter": observed.dead_letter,
+        "description": observed.description,
         "settled": observed.settled,
         "queue_wait_s": _rounded(observed.queue_wait_s),
         "call_s": _rounded(observed.call_s),

@@ -96,7 +96,7 @@ async def test_an_exemplar_leads_from_a_slow_reply_to_its_trace(house: House) ->
         text = await scraped(worker.http_port, OPENMETRICS)
     exemplars = {
         family.name: sample.exemplar.labels
-        for family in parsed_openmetrics(text)
+        for family in parsed_openmetrics(text)  # type: ignore[no-untyped-call]
         for sample in family.samples
         if sample.exemplar is not None
     }

@@ -113,8 +113,8 @@ async def test_two_processes_are_one_worker_though_one_of_them_is_killed(brief_h
         assert after["processes"][0]["pid"] != first
         assert after["processes"][1]["pid"] == second
         await answered(house, request_ids)
-        _, status = await get(port, "/status")
-        assert status["flows"][0]["outcomes"]["answered"] >= 1
+        _, document = await get(port, "/status")
+        assert document["flows"][0]["outcomes"]["answered"] >= 1
         await until_counted(port, "flowbridge_slots", 200)
         assert {line["process"] for line in log if line["event"] == "request_ended"} == {0, 1}
 

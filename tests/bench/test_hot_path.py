@@ -16,7 +16,7 @@ from worker.cli.bench.subjects import Subject, subject
 from worker.cli.bench.web_flow import web_flow
 
 IN_FLIGHT = 16
-MOST_TIMES_THE_FLOOR = 2.0  # 1.76 when this was written; how replies come together in batches moves it by 0.03
+MOST_TIMES_THE_FLOOR = 2.1  # 1.82 to 1.95 when this was written, by how replies come together in batches
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="the count is begun and ended by signals")
 

@@ -58,6 +58,6 @@ ANSWERED: Final = Observed(
     settled=Settled.DONE,
     call_s=1.0,
     times=TIMES,
-    reply_queue="flow-replies",
+    reply_to="flow-replies",
     detail="the flow answered",
 )

@@ -156,7 +156,7 @@ def test_a_request_that_a_copy_goes_on_with_has_not_failed_yet() -> None:
 
 def test_our_own_defect_is_told_by_its_name_and_without_what_it_may_quote() -> None:
     observed = replace(
-        ANSWERED, outcome=None, settlement="Abandon", defect="KeyError: sig=secret", reply_queue=None, is_replied=False
+        ANSWERED, outcome=None, settlement="Abandon", defect="KeyError: sig=secret", reply_to=None, is_replied=False
     )
     spans = spans_of(observed)
     whole = spans["process flow-requests"]

@@ -56,8 +56,9 @@ class Observed:
     times: Times
     trace_id: str | None = None
     context: TraceContext | None = None
-    reply_to: str | None = None  # the queue; None also where the return address is wrong
+    reply_to: str | None = None  # the queue where its sender waits; None also where the return address is wrong
     held_back: HeldBack | None = None
+    description: str | None = None  # of the dead letter
     detail: str | None = None
     defect: str | None = None
 

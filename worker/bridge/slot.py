@@ -94,6 +94,7 @@ class Slot:
     def observed(self, settled: Settled, now: float) -> Observed:
         passage, delivery = self.passage, self.passage.delivery
         outcome, flow, request = passage.outcome, passage.flow, passage.request
+        dead = self.settlement if isinstance(self.settlement, DeadLetter) else None
         return Observed(
             request_id=request_id_of(delivery),
             correlation_id=delivery.correlation_id,
@@ -111,7 +112,7 @@ class Slot:
             is_replied=passage.is_replied,
             copy_in_s=passage.copying.copy_in_s,
             settlement=type(self.settlement).__name__,
-            dead_letter=self.settlement.reason.value if isinstance(self.settlement, DeadLetter) else None,
+            dead_letter=None if dead is None else dead.reason.value,
             settled=settled,
             call_s=passage.calling.call_s,
             times=Times(
@@ -128,6 +129,7 @@ class Slot:
             context=passage.context,
             reply_to=passage.destination.queue if isinstance(passage.destination, ReturnAddress) else None,
             held_back=outcome.held_back if isinstance(outcome, Unavailable) else None,
+            description=None if dead is None else dead.description,
             detail=None if outcome is None else detail_of(outcome),
             defect=self.defect,
         )

@@ -1,7 +1,7 @@
 """How a request can end for its caller."""
 
 from dataclasses import dataclass, field
-from enum import Enum, StrEnum, auto
+from enum import StrEnum, auto
 from typing import TypeAlias
 
 
@@ -60,8 +60,8 @@ class Refused:
     code: str | None = None
 
 
-class HeldBack(Enum):
-    """What of our own kept a call back. Waiting for it costs no try."""
+class HeldBack(StrEnum):
+    """What of our own kept a call back, as the log names it. Waiting for it costs no try."""
 
     CIRCUIT = auto()
     PLACE = auto()  # the flow has all the slots that it may have

@@ -5,6 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeAlias, assert_never
 
+import structlog
+
 from worker.core.adaptive import AdaptiveLimit, strain_of
 from worker.core.answer_times import AnswerTimes
 from worker.core.breaker import Breaker, Circuit, Isolated, OpenUntil, Permit, ProbeUnderWay
@@ -18,6 +20,8 @@ from worker.flow.turnstile import Turnstile
 
 RETRIES_OF_CALLS: Final = 0.2
 HEDGES_OF_CALLS: Final = 0.05
+
+_log = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,8 @@ class Gate:
         self._hedges = Budget(ratio=HEDGES_OF_CALLS, reserve_per_s=0.0, most=5.0)
         self._answer_times = AnswerTimes()
         self._moved = asyncio.Event()  # pulsed
+        self._openings_told = 0
+        self._is_told_open = False
 
     def facts(self) -> GateFacts:
         now = self._now()
@@ -145,6 +151,8 @@ class Gate:
         took_s = now - started_at
         sign = Sign.ALIVE if isinstance(result, Running) else result.sign
         self._breaker.record(permit, sign, took_s=took_s, now=now)
+        if self._is_told_open or self._breaker.openings != self._openings_told:
+            self._tell_circuit(now)
         in_flight = self._turnstile.inside
         self._limit.ended(strain_of(result), started_at=started_at, took_s=took_s, in_flight=in_flight, now=now)
         self._turnstile.admit()
@@ -222,6 +230,17 @@ class Gate:
                 async with asyncio.timeout_at(ends):
                     await self._moved.wait()
         return None
+
+    def _tell_circuit(self, now: float) -> None:
+        """Each opening, and the end of the last."""
+        reopens_at = self._breaker.reopens_at(now)
+        if self._breaker.openings != self._openings_told:
+            self._openings_told, self._is_told_open = self._breaker.openings, True
+            reopens_in_s = None if reopens_at is None else round(reopens_at - now, 2)
+            _log.warning("circuit_opened", flow=self._flow.name, reopens_in_s=reopens_in_s)
+        elif self._breaker.circuit(now) is Circuit.CLOSED:
+            self._is_told_open = False
+            _log.info("circuit_closed", flow=self._flow.name)
 
     def _pulse(self) -> None:
         self._moved.set()

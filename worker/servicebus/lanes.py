@@ -19,6 +19,7 @@ from azure.servicebus.aio import ServiceBusReceiver
 from azure.servicebus.exceptions import MessageLockLostError
 
 from worker.core.appetite import Appetite
+from worker.core.decode import request_id_of
 from worker.core.delivery import Delivery
 from worker.core.failures import BusUnreachable
 from worker.core.settlement import LeaveLocked, Settled, Settlement
@@ -193,7 +194,11 @@ class ReceiverLane:
         until = min(now + SETTLE_S, held.locked_until, now + self._lock_s / 4)
         result = await settle(self._receiver, held.message, settlement, self._bus.limits.until(until))
         if result is Settled.FAILED:
-            _log.warning("settlement_unconfirmed", sequence_number=delivery.sequence_number)
+            _log.warning(
+                "settlement_unconfirmed",
+                request_id=request_id_of(delivery),
+                sequence_number=delivery.sequence_number,
+            )
             self._is_sound = False
         else:
             self._hear()

@@ -51,8 +51,8 @@ class Spans:
             yield self._receive(observed, trace, delivery, times.asked_at)
         for resends, attempt in enumerate(observed.tries):
             yield self._attempt(observed, trace, attempt, resends)
-        if times.reply_began_at is not None and observed.reply_queue is not None:
-            yield self._reply(observed, trace, times.reply_began_at, observed.reply_queue)
+        if times.reply_began_at is not None and observed.reply_to is not None:
+            yield self._reply(observed, trace, times.reply_began_at, observed.reply_to)
         name = said.SETTLEMENTS.get(observed.settlement)
         if times.settling_at is not None and name is not None:
             yield self._settle(observed, trace, request, times.settling_at, name)

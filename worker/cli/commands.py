@@ -7,8 +7,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from worker.cli import check, child, demo, emulator, request, route, run
+from worker.cli import check, child, demo, emulator, explain, request, route, run
 from worker.cli.bench import command as bench
+from worker.cli.dead_letters import command as dead_letters
 from worker.cli.failure import BAD_SETTINGS, tell
 from worker.cli.process import INTERRUPTED
 
@@ -28,6 +29,8 @@ app.command("demo", short_help="The whole bridge on this machine, nothing to set
 app.command("run", short_help="The worker.")(run.run)
 app.command("request", short_help="Send one request and wait for its answer.")(request.request)
 app.command("route", short_help="Where would a message go, and why? Sends nothing.")(route.route)
+app.add_typer(dead_letters.app, name="dead-letters", short_help="Requests that were given up: look, replay, purge.")
+app.command("explain", short_help="What became of a request, and why? From the log.")(explain.explain)
 app.command("check", short_help="Would the worker work here?")(check.check)
 app.command("process", hidden=True)(child.process)
 app.command("emulator", short_help="The embedded Service Bus broker alone.")(emulator.emulator)

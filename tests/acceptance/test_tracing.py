@@ -11,7 +11,7 @@ from itertools import count
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
-from support.collector import CollectedSpan, Collector, open_collector
+from support.collector import CollectedSpan, Collector, forget_variables, told_to_the_sdk
 from support.house import House, property_of
 from support.processes import worker_process
 
@@ -27,16 +27,12 @@ WHOLE = "process flow-requests"
 
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("OTEL_")]:
-        monkeypatch.delenv(name)
+    forget_variables(monkeypatch)
 
 
 @pytest.fixture
-async def collector(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Collector]:
-    """Told to the worker, which sends what it has every 20 ms."""
-    async with open_collector() as collector:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
-        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
+async def collector(no_variables: None) -> AsyncIterator[Collector]:
+    async with told_to_the_sdk(sends_every_ms=20) as collector:
         yield collector
 
 

@@ -7,10 +7,11 @@ import pytest
 
 from worker.bridge.leash import CutReason
 from worker.bridge.process import Passage
+from worker.bridge.slot import Slot
 from worker.core.delivery import Delivery
 from worker.core.outcome import Reason
 from worker.core.reply import Undelivered
-from worker.core.settlement import Complete, DeadLetter, LeaveLocked
+from worker.core.settlement import Complete, DeadLetter, LeaveLocked, Settled
 
 from .virtual_time import STARTS_AT
 from .world import ANSWERED, CALLER, EXPIRED, INDETERMINATE, UNAVAILABLE, World
@@ -169,3 +170,18 @@ async def test_a_strangers_one_way_redelivery_is_dead_lettered_where_after_crash
 async def test_a_first_delivery_is_called_whatever_after_crash_says(world: World) -> None:
     await world.passage(world.delivery("wary", **CALLER)).process()
     assert len(world.flows.calls) == 1
+
+
+@pytest.mark.parametrize("flow", ["safe", "risky"])
+async def test_a_request_that_went_on_as_a_copy_has_not_ended_with_its_original(world: World, flow: str) -> None:
+    """Not either where the broker lost the original's settlement, and delivers it once more."""
+    world.flows.ending = UNAVAILABLE
+    delivery = world.delivery(flow)
+    moved = Slot(passage=world.passage(delivery), started_at=STARTS_AT)
+    await moved.work()
+    assert moved.finish(Settled.LOCK_LOST, STARTS_AT + 1.0).is_copied
+    settled = Slot(passage=world.passage(again(delivery)), started_at=STARTS_AT)
+    await settled.work()
+    observed = settled.finish(Settled.DONE, STARTS_AT + 2.0)
+    assert (observed.settlement, observed.is_recalled, observed.outcome) == ("Complete", True, None)
+    assert len(world.redeliveries.scheduled) == 1

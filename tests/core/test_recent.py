@@ -84,11 +84,20 @@ def test_of_failures_the_latest_are_kept_and_told_first() -> None:
     assert [each["request_id"] for each in errors] == ["9", "8", "7", "6", "5"]
 
 
-def test_a_clock_that_was_set_back_loses_nothing() -> None:
+def test_a_clock_that_is_set_back_by_a_moment_loses_nothing() -> None:
     recent = Recent()
     recent.note("a", "answered", took_s=1.0, at=NOW)
-    recent.note("a", "answered", took_s=1.0, at=NOW - 100)
+    recent.note("a", "answered", took_s=1.0, at=NOW - STEP_S)
     assert flow_summary([recent.told()], "a", NOW)["outcomes"] == {"answered": 2}
+
+
+@pytest.mark.parametrize("ahead_s", [60, 86_400])
+def test_what_ends_after_the_clock_was_set_back_is_seen_at_once(ahead_s: float) -> None:
+    recent = Recent()
+    recent.note("a", "answered", took_s=1.0, at=NOW + ahead_s)
+    recent.note("a", "refused", took_s=None, at=NOW)
+    assert flow_summary([recent.told()], "a", NOW)["outcomes"] == {"refused": 1}
+    assert len(recent.told()["a"]["steps"]) == 1
 
 
 @pytest.mark.parametrize("minutes", [1, 60])

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -7,39 +8,29 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.observed import ANSWERED, logged
 
 from worker.core.outcome import HeldBack, Outcome, Reason
 from worker.core.settlement import Settled
 from worker.core.story.lines import entry_of
 from worker.core.story.search import AROUND, MOST_EVENTS, MOST_REQUESTS, MatchedBy, Search, Wanted
 from worker.core.story.story import Story, story_of
-from worker.core.story.telling import lasting
+from worker.core.story.telling import lasting, stamp
 
 ID = "9f3c6a1e-7a1e-4a53-8a5a-6a7b1f0f2d11"
 AT = "2026-11-26T10:31:03.563000Z"
 ENDED: dict[str, Any] = {
-    "request_id": ID,
-    "correlation_id": "conversation 7",
-    "sequence_number": 17,
-    "delivery_count": 0,
-    "flow": "credit-check",
-    "reply_to": "flow-replies",
-    "outcome": "answered",
-    "http_status": 200,
-    "run_id": "08584",
-    "attempts": 1,
-    "is_recalled": False,
-    "is_replied": True,
-    "is_copied": False,
-    "settlement": "Complete",
-    "settled": "done",
-    "queue_wait_s": 0.048,
-    "call_s": 1.31,
-    "reply_s": 1.42,
-    "slack_s": 12.0,
-    "elapsed_s": 1.45,
-    "event": "request_ended",
-    "level": "info",
+    **logged(
+        replace(
+            ANSWERED,
+            request_id=ID,
+            correlation_id="conversation 7",
+            call_s=1.31,
+            times=replace(
+                ANSWERED.times, enqueued_at=0.0, started_at=0.048, replied_at=1.42, deadline=13.42, ended_at=1.45
+            ),
+        )
+    ),
     "timestamp": AT,
 }
 
@@ -287,3 +278,18 @@ def test_what_is_kept_is_bounded_however_often_an_id_is_named() -> None:
 )
 def test_durations_are_told_as_people_say_them(seconds: float, said: str) -> None:
     assert lasting(seconds) == said
+
+
+@pytest.mark.parametrize("wanted", [ID, "17"])
+def test_what_went_on_beside_a_request_is_told_also_where_its_line_has_the_id_by_chance(wanted: str) -> None:
+    opened = {"event": "circuit_opened", "flow": "credit-check", "reopens_in_s": 17.0, "timestamp": AT}
+    assert [entry.event for entry in searched([orjson.dumps(opened), line()], wanted).around] == ["circuit_opened"]
+
+
+@pytest.mark.parametrize("year", ["1999", "8999", "9999"])
+def test_times_that_no_calendar_has_end_no_story(year: str) -> None:
+    tries = [{"at_s": 9e8, "took_s": 9e8, "why": "none"}]
+    moved = line(timestamp=AT.replace("2026", year), tries=tries, is_copied=True, is_replied=False, copy_in_s=9e8)
+    for found in searched([moved]).requests.values():
+        assert story_of(found, []).headline
+        assert [stamp(moment.at) for moment in story_of(found, []).moments]

@@ -8,6 +8,7 @@ from support.flows import Caller, call_of, spec_of
 
 from worker.core.flow_spec import RetrySpec
 from worker.core.outcome import Answered, Expired, Indeterminate, Refused, Running, Unavailable
+from worker.core.trace import TraceContext, attempt_part
 from worker.emulator.standins import (
     Accept,
     Answer,
@@ -120,6 +121,26 @@ async def test_a_plain_401_is_tried_once_more_with_a_fresh_token(
     assert outcome.attempts == 2
     assert flow.calls[0].headers["authorization"] != flow.calls[1].headers["authorization"]
     assert len(identity.requests) == 2
+
+
+async def test_two_attempts_at_the_same_moment_are_two_parts_of_their_trace(
+    caller: Caller, flow: FlowStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow.script("x", PlatformError(status=401, code="ExpiredToken"), Echo())
+    spec = spec_of(flow.url_of("x"))
+    context = TraceContext(trace_id="1" * 32, span_id="2" * 16, parent=None, state=None, is_sampled=True)
+    loop = asyncio.get_running_loop()
+    stands_at = loop.time()
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "time", lambda: stands_at)
+        call = (await caller.client(spec)).start(replace(call_of(spec), context=context))
+        await call.run()
+    first, second = call.tries
+    assert first.began_at == second.began_at
+    parts = [attempt_part(each.number, each.began_at) for each in call.tries]
+    said = [each.headers["traceparent"] for each in flow.calls]
+    assert said == [context.headers(part)["traceparent"] for part in parts]
+    assert said[0] != said[1]
 
 
 async def test_a_401_that_stays_is_refused_after_two_attempts(

@@ -2,45 +2,12 @@ from dataclasses import replace
 
 import pytest
 from structlog.typing import EventDict
+from support.observed import ANSWERED
 
-from worker.bridge.observed import Observed, Times
 from worker.core.attempt import Attempt
 from worker.core.outcome import HeldBack, Outcome
-from worker.core.settlement import Settled
 from worker.request_log import log_observed
 
-ANSWERED = Observed(
-    request_id="r-1",
-    correlation_id=None,
-    sequence_number=17,
-    delivery_count=0,
-    delivery_attempt=0,
-    flow="credit-check",
-    outcome=Outcome.ANSWERED,
-    reason=None,
-    http_status=200,
-    run_id="08584",
-    attempts=1,
-    tries=(Attempt(began_at=100.5, ended_at=101.0, status=200),),
-    is_recalled=False,
-    is_replied=True,
-    copy_in_s=None,
-    settlement="Complete",
-    dead_letter=None,
-    settled=Settled.DONE,
-    call_s=0.5,
-    times=Times(
-        enqueued_at=100.0,
-        asked_at=None,
-        started_at=100.25,
-        deadline=110.0,
-        reply_began_at=101.0,
-        replied_at=101.25,
-        settling_at=101.5,
-        ended_at=101.75,
-    ),
-    reply_to="flow-replies",
-)
 FAILED = Attempt(began_at=100.5, ended_at=100.75, status=504, why="No answer came.", may_have_run=True)
 CUT = Attempt(began_at=101.0)
 

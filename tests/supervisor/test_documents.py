@@ -47,7 +47,7 @@ def running(process: int, *reasons: str, silent_s: float = 0.1, **changes: Any) 
         starts_in_s=None,
         silent_s=silent_s,
         status=status,
-        recent=recent.told(),
+        recent=orjson.dumps(recent.told()),
     )
 
 

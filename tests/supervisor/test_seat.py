@@ -1,12 +1,14 @@
 """A seat and what may sit on it: small programs in the place of the worker."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 
 import pytest
 import structlog
+import uvloop
 
 from worker.core.restarts import FIRST_S, LONGEST_S
 from worker.settings import load
@@ -87,3 +89,20 @@ async def test_what_does_not_end_in_time_is_killed_and_no_clean_end(monkeypatch:
         assert facts.status == {"ready": True}
         stop.hurry()
         assert not await running
+
+
+def test_what_is_steered_while_a_child_ends_is_kept_for_the_next() -> None:
+    """On the worker's own loop, whose transports raise once they are closed."""
+
+    async def steered() -> set[str]:
+        seat = Seat(Brief(process=0, settings=SETTINGS, log_level="info"), Stop())
+        ours, theirs = socket.socketpair()
+        _, seat._line = await asyncio.open_unix_connection(sock=ours)
+        theirs.close()
+        seat._line.close()
+        await seat._line.wait_closed()
+        seat.steer("a", is_isolated=True)
+        return seat._isolated
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(steered()) == {"a"}

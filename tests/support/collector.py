@@ -1,11 +1,13 @@
 """A collector of traces on loopback: OTLP over HTTP, as it goes over the wire."""
 
 import gzip
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
@@ -76,6 +78,22 @@ async def open_collector() -> AsyncIterator[Collector]:
         yield collector
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def told_to_the_sdk(*, sends_every_ms: int) -> AsyncIterator[Collector]:
+    """A collector, in the variables that OpenTelemetry's SDKs read."""
+    with pytest.MonkeyPatch.context() as patch:
+        async with open_collector() as collector:
+            patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+            patch.setenv("OTEL_BSP_SCHEDULE_DELAY", str(sends_every_ms))
+            yield collector
+
+
+def forget_variables(patch: pytest.MonkeyPatch) -> None:
+    """Whatever the developer's own environment says."""
+    for name in [name for name in os.environ if name.startswith("OTEL_")]:
+        patch.delenv(name)
 
 
 def read(body: bytes) -> list[CollectedSpan]:

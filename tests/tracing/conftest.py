@@ -1,20 +1,15 @@
-import os
 from collections.abc import AsyncIterator
 
 import pytest
-from support.collector import Collector, open_collector
+from support.collector import Collector, forget_variables, told_to_the_sdk
 
 
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("OTEL_")]:
-        monkeypatch.delenv(name)
+    forget_variables(monkeypatch)
 
 
 @pytest.fixture
-async def collector(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Collector]:
-    """Told to the SDK, which sends what it has every 10 ms."""
-    async with open_collector() as collector:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
-        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
+async def collector(no_variables: None) -> AsyncIterator[Collector]:
+    async with told_to_the_sdk(sends_every_ms=10) as collector:
         yield collector

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import Final
 
-from worker.bridge.observed import Observed, Times
+from support import observed as answered
+
+from worker.bridge.observed import Times
 from worker.core.attempt import Attempt
 from worker.core.flow_spec import FlowSpec
-from worker.core.outcome import Outcome
-from worker.core.settlement import Settled
 from worker.core.trace import Parent, TraceContext
 from worker.tracing.spec import TraceSpec
 
@@ -37,27 +37,13 @@ TIMES: Final = Times(
     settling_at=106.0,
     ended_at=107.0,
 )
-ANSWERED: Final = Observed(
-    request_id="r-1",
+ANSWERED: Final = replace(
+    answered.ANSWERED,
     correlation_id="c-1",
-    sequence_number=17,
-    delivery_count=0,
-    delivery_attempt=0,
     flow="checks",
-    outcome=Outcome.ANSWERED,
-    reason=None,
-    http_status=200,
     run_id="run-1",
-    attempts=1,
     tries=(Attempt(began_at=102.0, ended_at=103.0, status=200),),
-    is_recalled=False,
-    is_replied=True,
-    copy_in_s=None,
-    settlement="Complete",
-    dead_letter=None,
-    settled=Settled.DONE,
     call_s=1.0,
     times=TIMES,
-    reply_to="flow-replies",
     detail="the flow answered",
 )

@@ -155,7 +155,7 @@ class Obtaining:
         self.is_recalled = True
         self.calling.may_have_run = may_have_run(recalled.outcome)
         self.copying.is_in_doubt = isinstance(recalled.outcome, Unavailable)  # kept only while a copy is scheduled
-        if not isinstance(recalled.outcome, Running):
+        if not (isinstance(recalled.outcome, Running) or recalled.is_copied):
             self.outcome = recalled.outcome
         return recalled.settlement
 

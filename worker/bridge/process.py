@@ -179,7 +179,8 @@ class Passage:
             return dead_letter(self.outcome)
         is_undelivered = isinstance(settlement, DeadLetter) and settlement.reason is Reason.REPLY_UNDELIVERABLE
         if not (is_undelivered or isinstance(settlement, Abandon)):
-            self.bridge.recall.keep(self.delivery, self.outcome, settlement=settlement, now=_now())
+            is_copied = self.copying.copy_in_s is not None
+            self.bridge.recall.keep(self.delivery, self.outcome, settlement=settlement, is_copied=is_copied, now=_now())
         return settlement
 
     async def _carry_out(self, verdict: Verdict, outcome: RequestOutcome) -> Complete | DeadLetter | Abandon:

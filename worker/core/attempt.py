@@ -9,9 +9,13 @@ from worker.core.verdict import detail_of
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
-    """Times are on the loop's clock. Without `ended_at` it was cut, or is under way; then nothing else is known."""
+    """Times are on the loop's clock. Without `ended_at` it was cut, or is under way; then nothing else is known.
+
+    `number`: which one of its call's it is.
+    """
 
     began_at: float
+    number: int = 1
     ended_at: float | None = None
     status: int | None = None
     why: str | None = None  # it brought no answer of the flow's own

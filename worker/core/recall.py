@@ -26,10 +26,14 @@ class RecallSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recalled:
-    """`settlement` is set once nothing but saying it to the broker is left to do."""
+    """`settlement` is set once nothing but saying it to the broker is left to do.
+
+    `is_copied`: a copy on the queue goes on with the request, so this outcome isn't its end.
+    """
 
     outcome: RequestOutcome | Running
     settlement: Settlement | None
+    is_copied: bool = False
 
 
 class _Entry(NamedTuple):
@@ -54,7 +58,13 @@ class Recall:
         return len(self._entries)
 
     def keep(
-        self, delivery: Delivery, outcome: RequestOutcome | Running, *, settlement: Settlement | None = None, now: float
+        self,
+        delivery: Delivery,
+        outcome: RequestOutcome | Running,
+        *,
+        settlement: Settlement | None = None,
+        is_copied: bool = False,
+        now: float,
     ) -> None:
         key = _key(delivery)
         self._drop(key)
@@ -63,7 +73,8 @@ class Recall:
             detail = "The flow answered an earlier delivery of this request, but its answer was too large to keep."
             outcome, body_bytes = too_large(outcome, detail), 0
         size_bytes = 500 + body_bytes
-        self._entries[key] = _Entry(Recalled(outcome=outcome, settlement=settlement), size_bytes, now)
+        recalled = Recalled(outcome=outcome, settlement=settlement, is_copied=is_copied)
+        self._entries[key] = _Entry(recalled, size_bytes, now)
         self._size_bytes += size_bytes
         self._evict(now)
 

@@ -47,9 +47,11 @@ class _Flow:
     def step(self, number: int) -> _Step:
         while self.steps and self.steps[0].number <= number - STEPS:
             self.steps.popleft()
+        while self.steps and self.steps[-1].number > number + 1:  # the clock was ahead: nobody will ask for that soon
+            self.steps.pop()
         if not self.steps or self.steps[-1].number < number:
             self.steps.append(_Step(number))
-        return self.steps[-1]  # also where the clock was set back
+        return self.steps[-1]  # the one after, where the clock was set back by a moment
 
 
 class Recent:

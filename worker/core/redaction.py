@@ -38,3 +38,9 @@ def redact(text: str) -> str:
     if not any(mark in folded for mark in _MARKS):
         return text
     return _SECRET.sub(lambda found: (found["name"] or "") + _MASK, text)
+
+
+def fit_to_show(text: str, limit: int) -> str:
+    """A foreign text on one line, of `limit` characters at most, all of which can be shown and written as UTF-8."""
+    shown = redact(text)[:limit]
+    return shown if shown.isprintable() else "".join(each if each.isprintable() else " " for each in shown)

@@ -6,7 +6,7 @@ from enum import Enum, auto
 from typing import Final, TypeAlias
 
 from worker.core.outcome import Answered, FlowBody, Indeterminate, Reason, Refused, Running, Unavailable
-from worker.core.redaction import redact
+from worker.core.redaction import fit_to_show
 
 NO_RESPONSE: Final = "NoResponse"  # the run ended without reaching its Response action
 # Credentials or the allow-list are wrong: no new token helps.
@@ -163,9 +163,9 @@ def platform_error(body: bytes) -> PlatformError | None:
         return None
     if not isinstance(code, str) or not code:
         return None
-    return PlatformError(
-        code=_fit_to_show(code, CODE_LIMIT),
-        message=_fit_to_show(message, DETAIL_LIMIT) if isinstance(message, str) else "",
+    return PlatformError(  # it may quote the URL that it was called with
+        code=fit_to_show(code, CODE_LIMIT),
+        message=fit_to_show(message, DETAIL_LIMIT) if isinstance(message, str) else "",
     )
 
 
@@ -258,12 +258,6 @@ def _error(response: Response) -> PlatformError | None:
 
 def _code(error: PlatformError | None) -> str | None:
     return None if error is None else error.code
-
-
-def _fit_to_show(text: str, limit: int) -> str:
-    """A platform's text may quote the URL it was called with."""
-    shown = redact(text)[:limit]
-    return "".join(character if character.isprintable() else " " for character in shown)
 
 
 def _flaw(response: Response, flaw: Flaw) -> str:

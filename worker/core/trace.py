@@ -46,9 +46,12 @@ class TraceContext:
 REPLY_PART: Final = "reply"
 
 
-def attempt_part(began_at: float) -> str:
-    """The name of the part that is an attempt at the flow: no two of one request begin at the same moment."""
-    return f"attempt {began_at!r}"
+def attempt_part(number: int, began_at: float) -> str:
+    """The name of the part that is an attempt at the flow, one of its call's.
+
+    Two of a call may have begun at the same moment: the loop's clock may tell no more than milliseconds.
+    """
+    return f"attempt {number} at {began_at!r}"
 
 
 def parent_of(trace: Mapping[str, str]) -> Parent | None:

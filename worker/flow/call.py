@@ -183,7 +183,7 @@ class FlowCall:
     async def _send(self, permit: Permit, token: str | None, started_at: float) -> AttemptResult:
         deadline = self._call.deadline
         url = with_query(self._line.url, self._call.query)
-        attempt = Attempt(began_at=started_at)
+        attempt = Attempt(began_at=started_at, number=self.attempts + 1)
         self.tries.append(attempt)
         departure = Departure()
         self._departures.append(departure)
@@ -218,7 +218,7 @@ class FlowCall:
     def _headers_of(self, attempt: Attempt, token: str | None) -> dict[str, str]:
         headers = self._headers if token is None else {**self._headers, **bearer(token)}
         if self._call.context is not None:
-            headers = {**headers, **self._call.context.headers(attempt_part(attempt.began_at))}
+            headers = {**headers, **self._call.context.headers(attempt_part(attempt.number, attempt.began_at))}
         return headers
 
     def _located(self, running: Running, called: URL) -> Running:

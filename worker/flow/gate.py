@@ -202,7 +202,7 @@ class Gate:
         return (
             self._breaker.circuit(self._now()) is Circuit.CLOSED
             and self._turnstile.waiting == 0
-            and self._limit.limit >= self._most
+            and self._turnstile.inside < self._limit.limit >= self._most
         )
 
     @property

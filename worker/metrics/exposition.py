@@ -1,5 +1,6 @@
 """The registry as a scraper reads it, and as one process tells it to another."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -34,7 +35,10 @@ def registry_of_processes(read: Callable[[], Mapping[int, Told]]) -> CollectorRe
 
 def exposition(registry: CollectorRegistry, accept: str) -> Exposition:
     """OpenMetrics, with exemplars, for who asks for it."""
-    encode, content_type = choose_encoder(accept)
+    try:
+        encode, content_type = choose_encoder(accept)
+    except (TypeError, ValueError):  # it asks for a version that is none
+        encode, content_type = choose_encoder("")
     return Exposition(body=encode(registry), content_type=content_type)
 
 
@@ -45,7 +49,12 @@ def told(registry: CollectorRegistry) -> Told:
             metric.documentation,
             metric.type,
             [
-                [sample.name, sample.labels, sample.value, None if sample.exemplar is None else list(sample.exemplar)]
+                [
+                    sample.name,
+                    sample.labels,
+                    sample.value if math.isfinite(sample.value) else str(sample.value),
+                    None if sample.exemplar is None else list(sample.exemplar),
+                ]
                 for sample in metric.samples
             ],
         ]
@@ -70,6 +79,6 @@ class _Together(Collector):
                 for sample, labels, value, exemplar in samples:
                     labelled = {**labels, PROCESS: str(process)}
                     family.add_sample(
-                        sample, labelled, value, exemplar=None if exemplar is None else Exemplar(*exemplar)
+                        sample, labelled, float(value), exemplar=None if exemplar is None else Exemplar(*exemplar)
                     )
         yield from families.values()

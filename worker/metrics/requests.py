@@ -15,7 +15,7 @@ NO_FLOW: Final = "(none)"  # the label where no route was found
 _WAITS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _CALLS_S: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 240)
 _SLACKS_S: Final = (0, 0.5, 1, 2.5, 5, 10, 30, 60, 100, 300, 3600)
-
+_MOST_SLACK_S: Final = 86_400.0  # so that one sender's odd time-out isn't all of the sum
 
 _SETTLEMENTS: Final = {
     Complete.__name__: "complete",
@@ -89,10 +89,12 @@ class RequestMetrics:
     def _note_reply(self, own: _OfFlow, observed: Observed) -> None:
         if observed.reply_s is None:
             return
-        exemplar = None if observed.trace_id is None else {"trace_id": observed.trace_id}
+        is_kept = observed.context is None or observed.context.is_sampled  # else it would lead nowhere
+        exemplar = {"trace_id": observed.trace_id} if is_kept and observed.trace_id is not None else None
         own.critical_time.observe(observed.reply_s, exemplar)
         if observed.slack_s is not None:
-            own.slack.observe(max(0.0, observed.slack_s), exemplar)  # OpenMetrics has no sum of what may be negative
+            # OpenMetrics has no sum of what may be negative.
+            own.slack.observe(min(max(0.0, observed.slack_s), _MOST_SLACK_S), exemplar)
 
     def _count(self, counter: Counter, *labels: str) -> None:
         series = self._series.get((counter, *labels))

@@ -42,8 +42,9 @@ async def _obey(reader: asyncio.StreamReader, worker: Worker, stop: Stop) -> Non
     """What is said of circuits; the line's other end closes when the supervisor was killed."""
     with suppress(ConnectionError):
         async for line in reader:
-            steered = Steered.from_line(line)
-            worker.steer(steered.flow, is_isolated=steered.is_isolated)
+            if line.endswith(b"\n"):  # what was cut off with the supervisor's end says nothing
+                steered = Steered.from_line(line)
+                worker.steer(steered.flow, is_isolated=steered.is_isolated)
     stop.requested.set()
 
 

@@ -7,6 +7,8 @@ from importlib.metadata import version
 from itertools import chain
 from typing import Any, Final
 
+import orjson
+
 from worker.bridge.pump import PumpFacts
 from worker.core.breaker import Circuit
 from worker.core.readiness import Readiness, readiness_of_all
@@ -22,7 +24,10 @@ _WORST_FIRST: Final = (Circuit.ISOLATED, Circuit.OPEN, Circuit.HALF_OPEN, Circui
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessFacts:
-    """As the process itself said `silent_s` ago, or since its start said nothing. No `pid`: none runs."""
+    """As the process itself said `silent_s` ago, or since its start said nothing. No `pid`: none runs.
+
+    `recent` and `metrics` are JSON, read by whoever wants them: they are long, and a probe doesn't.
+    """
 
     process: int
     pid: int | None
@@ -30,8 +35,8 @@ class ProcessFacts:
     starts_in_s: float | None
     silent_s: float | None
     status: Mapping[str, Any] | None
-    recent: Told | None = None
-    metrics: exposition.Told | None = None
+    recent: bytes | None = None
+    metrics: bytes | None = None
 
 
 def readiness_of(processes: Sequence[ProcessFacts], *, is_draining: bool) -> Readiness:
@@ -57,12 +62,12 @@ def status_of(
         "loop_lag_s": max((each["loop_lag_s"] for each in told), default=0.0),
         "processes": [_process(each) for each in processes],
     }
-    recents = [each.recent for each in processes if each.recent is not None]
+    recents: list[Told] = [orjson.loads(each.recent) for each in processes if each.recent is not None]
     return with_recent(status, recents, is_steerable=is_steerable)
 
 
 def metrics_of(processes: Iterable[ProcessFacts]) -> dict[int, exposition.Told]:
-    return {each.process: each.metrics for each in processes if each.metrics is not None}
+    return {each.process: orjson.loads(each.metrics) for each in processes if each.metrics is not None}
 
 
 def pump_of(processes: Iterable[ProcessFacts]) -> PumpFacts:

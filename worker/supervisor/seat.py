@@ -9,7 +9,7 @@ import sys
 from asyncio.subprocess import Process
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import orjson
 import structlog
@@ -47,22 +47,22 @@ class Seat:
 
     @property
     def facts(self) -> ProcessFacts:
-        now, is_running = _now(), self._process is not None
+        now, is_running, status = _now(), self._process is not None, self._told.get(Kind.STATUS)
         return ProcessFacts(
             process=self._brief.process,
             pid=None if self._process is None else self._process.pid,
             restarts=max(0, self._starts - 1),
             starts_in_s=None if self._next_start_at is None else max(0.0, self._next_start_at - now),
             silent_s=now - self._told_at if is_running else None,
-            status=self._told_of(Kind.STATUS),
-            recent=self._told_of(Kind.RECENT),
-            metrics=self._told_of(Kind.METRICS),
+            status=None if status is None else orjson.loads(status),
+            recent=self._told.get(Kind.RECENT),
+            metrics=self._told.get(Kind.METRICS),
         )
 
     def steer(self, flow: str, *, is_isolated: bool) -> None:
         """Also of each process that will sit here."""
         (self._isolated.add if is_isolated else self._isolated.discard)(flow)
-        if self._line is not None:
+        if self._line is not None and not self._line.is_closing():
             self._line.write(Steered(flow=flow, is_isolated=is_isolated).to_line())
 
     async def run(self) -> bool:
@@ -119,10 +119,6 @@ class Seat:
             self._line = writer
             for flow in sorted(self._isolated):
                 self.steer(flow, is_isolated=True)
-
-    def _told_of(self, kind: Kind) -> Any:
-        document = self._told.get(kind)
-        return None if document is None else orjson.loads(document)
 
     async def _pass_on_stop(self, process: Process) -> None:
         """As signals of two kinds: of one kind, the second could be merged with the first."""

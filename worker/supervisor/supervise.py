@@ -28,11 +28,11 @@ async def run(settings: Settings, *, log_level: str) -> int:
         def facts() -> list[ProcessFacts]:
             return [seat.facts for seat in seats]
 
-        def steer(steer: admin.Steer) -> bool:
-            if steer.flow not in settings.flow_specs():
+        def steer(wanted: admin.Steer) -> bool:
+            if wanted.flow not in settings.flow_specs():
                 return False
             for seat in seats:
-                seat.steer(steer.flow, is_isolated=steer.action == "isolate")
+                seat.steer(wanted.flow, is_isolated=wanted.action == "isolate")
             return True
 
         began_at, token = time.time(), settings.http.token

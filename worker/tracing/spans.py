@@ -12,7 +12,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 from worker.bridge.observed import Observed
 from worker.core.attempt import Attempt
 from worker.core.outcome import Outcome
-from worker.core.redaction import redact
+from worker.core.redaction import fit_to_show
 from worker.core.settlement import Settled
 from worker.core.trace import REPLY_PART, Parent, TraceContext, attempt_part
 from worker.tracing import attributes as said
@@ -90,7 +90,7 @@ class Spans:
         return trace.span(
             str(attributes.get("http.request.method", "HTTP")),
             SpanKind.CLIENT,
-            trace.part(attempt_part(attempt.began_at)),
+            trace.part(attempt_part(attempt.number, attempt.began_at)),
             below=trace.whole,
             times=(attempt.began_at, _next_known(observed) if attempt.ended_at is None else attempt.ended_at),
             attributes=attributes,
@@ -205,7 +205,7 @@ def _failure(observed: Observed) -> tuple[Attributes, str | None]:
 
 
 def _failed(why: str | None) -> Status:
-    return Status(StatusCode.ERROR, None if not why else redact(why)[:_LONGEST_DESCRIPTION])
+    return Status(StatusCode.ERROR, None if not why else fit_to_show(why, _LONGEST_DESCRIPTION))
 
 
 def _next_known(observed: Observed) -> float:

@@ -24,6 +24,7 @@ _PREFIX: Final = re.compile(
     re.VERBOSE,
 )
 _EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
+_LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC).timestamp()  # what is told to be due in years can still be written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,4 +105,4 @@ def _epoch_s(stamp: object) -> float | None:
         epoch_s = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
-    return epoch_s if epoch_s >= _EARLIEST else None
+    return epoch_s if _EARLIEST <= epoch_s <= _LATEST else None

@@ -133,7 +133,8 @@ class Search:
             self.searched.styled += is_styled(line)
             return
         matched_by, request_id = self._wanted.matched_by(entry), text(entry.fields, "request_id")
-        if matched_by is None or request_id is None:
+        if matched_by is None or request_id is None:  # a short id is in many a line
+            self._note_around(entry)
             return
         found = self.requests.get(request_id)
         if found is None:
@@ -148,7 +149,11 @@ class Search:
 
     def _take_around(self, line: bytes, source: str | None) -> None:
         entry = _sourced(entry_of(line), source)
-        if entry is None or entry.event not in AROUND:
+        if entry is not None:
+            self._note_around(entry)
+
+    def _note_around(self, entry: Entry) -> None:
+        if entry.event not in AROUND:
             return
         if self._lived is not None and self._lived[0] <= entry.at <= self._lived[1]:
             self._around.append(entry)

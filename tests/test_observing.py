@@ -89,7 +89,7 @@ def test_what_our_own_limits_hold_back_is_no_error_of_the_flow() -> None:
 
 
 @pytest.mark.parametrize("again", [{"delivery_count": 1}, {"delivery_attempt": 1}])
-async def test_only_the_first_wait_of_a_request_asks_for_workers(again: dict[str, int]) -> None:
+async def test_only_the_first_wait_of_a_request_asks_for_workers(again: dict[str, Any]) -> None:
     first, later = Looks(), Looks()
     now = asyncio.get_running_loop().time()
     waited = replace(ANSWERED, times=replace(ANSWERED.times, enqueued_at=0.0, started_at=5.0, deadline=10.0))

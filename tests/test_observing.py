@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from support.loggers import reset_loggers
 from support.observed import ANSWERED
 
-from worker.bridge.observed import Observed
+from worker.bridge.observed import Observed, Times
 from worker.core.outcome import HeldBack, Outcome
 from worker.core.recent import Recent
 from worker.core.wait_used import WaitUsed
@@ -86,6 +86,38 @@ def test_what_our_own_limits_hold_back_is_no_error_of_the_flow() -> None:
     held = replace(ANSWERED, outcome=Outcome.UNAVAILABLE, held_back=HeldBack.PLACE, detail="All slots are taken.")
     looks.observing.note(held)
     assert looks.observing.recent.told()[FLOW]["failures"] == []
+
+
+COPIED = replace(ANSWERED.times, first_enqueued_at=90.0)
+
+
+@pytest.mark.parametrize(
+    ("times", "reply_to", "took_s"),
+    [
+        (ANSWERED.times, "flow-replies", 1.25),
+        (ANSWERED.times, None, 1.75),
+        (COPIED, "flow-replies", 11.25),
+        (COPIED, None, 11.75),
+        (replace(COPIED, replied_at=None), "flow-replies", None),
+    ],
+)
+def test_the_page_shows_how_long_the_caller_waited_since_the_first_enqueueing(
+    times: Times, reply_to: str | None, took_s: float | None
+) -> None:
+    looks, expected = Looks(), Recent()
+    looks.observing.note(replace(ANSWERED, times=times, reply_to=reply_to))
+    expected.note(FLOW, "answered", took_s=took_s, at=0.0)
+    assert looks.observing.recent.told()[FLOW]["steps"][0][2] == expected.told()[FLOW]["steps"][0][2]
+
+
+def test_the_metric_counts_what_went_by_before_a_copy_and_the_queue_wait_is_the_deliverys() -> None:
+    looks = Looks()
+    looks.observing.note(replace(ANSWERED, times=COPIED))
+    sums = [
+        looks.registry.get_sample_value(f"flowbridge_{name}_seconds_sum", {"flow": FLOW})
+        for name in ("critical_time", "queue_wait", "reply_slack")
+    ]
+    assert sums == [11.25, 0.25, 8.75]
 
 
 @pytest.mark.parametrize("again", [{"delivery_count": 1}, {"delivery_attempt": 1}])

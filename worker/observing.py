@@ -49,8 +49,7 @@ class Observing:
         if observed.is_copied:
             self.recent.note(flow, MOVED, took_s=None, at=at)
         elif observed.is_ended and observed.outcome is not None:
-            took_s = observed.elapsed_s if observed.outcome is Outcome.ANSWERED else None
-            self.recent.note(flow, observed.outcome.value, took_s=took_s, at=at)
+            self.recent.note(flow, observed.outcome.value, took_s=_took_s(observed), at=at)
         if observed.held_back is not None:
             return  # by our own limits: what made them tighter says more of the flow
         if observed.outcome not in _NO_FAILURES or observed.defect is not None:
@@ -67,6 +66,15 @@ class Observing:
                 call_s=observed.call_s,
                 now=asyncio.get_running_loop().time(),
             )
+
+
+def _took_s(observed: Observed) -> float | None:
+    """As long as a caller waited for the answer; to its settlement where nobody does. Unknown of a reply before this
+    delivery's.
+    """
+    if observed.outcome is not Outcome.ANSWERED:
+        return None
+    return observed.elapsed_s if observed.reply_to is None else observed.reply_s
 
 
 def _failure(observed: Observed, at: float) -> Failure:

@@ -14,7 +14,10 @@ _log = structlog.stdlib.get_logger(__name__)
 
 
 def log_observed(observed: Observed) -> None:
-    """Durations in seconds; an attempt's `at_s` since the request was enqueued. What there is nothing of isn't said."""
+    """Durations in seconds; an attempt's `at_s` since its message was enqueued. What there is nothing of isn't said.
+
+    `reply_s` and `elapsed_s` are since the request itself was, `earlier_s` of them before a copy of it was.
+    """
     is_expected = (observed.outcome in _EXPECTED or observed.is_copied) and observed.defect is None
     say = _log.info if is_expected else _log.warning
     if observed.is_copied:
@@ -35,10 +38,14 @@ def _story(observed: Observed) -> dict[str, object]:
         "outcome": observed.outcome,
         "reason": observed.reason,
         "held_back": observed.held_back,
+        "retry_after_s": _rounded(observed.retry_after_s),
         "http_status": observed.http_status,
         "run_id": observed.run_id,
         "attempts": observed.attempts,
         "tries": [_try(attempt, observed) for attempt in observed.tries] if _is_worth_telling(observed) else None,
+        "no_retry": observed.no_retry,
+        "is_fetch": observed.is_fetch or None,
+        "is_replay": observed.is_replay or None,
         "is_recalled": observed.is_recalled,
         "is_replied": observed.is_replied,
         "is_copied": observed.is_copied,
@@ -47,6 +54,7 @@ def _story(observed: Observed) -> dict[str, object]:
         "dead_letter": observed.dead_letter,
         "description": observed.description,
         "settled": observed.settled,
+        "earlier_s": _rounded(observed.earlier_s) or None,
         "queue_wait_s": _rounded(observed.queue_wait_s),
         "call_s": _rounded(observed.call_s),
         "reply_s": _rounded(observed.reply_s),

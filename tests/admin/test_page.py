@@ -9,7 +9,18 @@ from worker.admin import events
 from worker.admin.surface import Steer
 
 from .chromium import Browser
-from .documents import HOSTILE, STATES, a_flow, all_fine, an_error, history, many_flows, one_open, several_processes
+from .documents import (
+    HOSTILE,
+    STATES,
+    a_flow,
+    all_fine,
+    an_error,
+    history,
+    many_flows,
+    not_ready,
+    one_open,
+    several_processes,
+)
 from .looking import FLOWS, HEADLINE, VERDICT, accessible, shown
 from .stage import TOKEN, Stage, staged
 
@@ -62,6 +73,12 @@ async def test_an_open_circuit_comes_first_and_says_why_and_what_to_ask_explain(
         assert quoted == r"flowbridge explain 'req 77; rm -rf '\''all'\'''"  # safe to paste
         await tab.click("#problem-list a")
         assert await tab.evaluate("document.activeElement.querySelector('th').textContent") == "credit-check"
+
+
+async def test_what_is_said_ends_with_one_full_stop(browser: Browser, stage: Stage) -> None:
+    reason = "not receiving: no connection to the broker. Check that this host reaches its port (443 for web sockets)."
+    async with shown(browser, stage, not_ready() | {"reasons": [reason]}) as tab:
+        assert "for web sockets).\n" in await tab.evaluate(VERDICT)
 
 
 async def test_the_plots_show_what_the_history_says(browser: Browser, stage: Stage) -> None:

@@ -235,8 +235,13 @@ async def test_garbage_is_turned_away_without_a_word_in_the_log(
     writer.write(garbage)
     writer.write_eof()
     async with asyncio.timeout(10):
-        await reader.read()
+        answered = await reader.read()
     writer.close()
+    assert b"aiohttp" not in answered
+    for head in answered.split(b"HTTP/1.1 ")[1:]:
+        assert b"Server: flowbridge\r\n" in head
+    if b"HTTP/1.1 400" in answered:
+        assert orjson.loads(answered.splitlines()[-1]) == {"error": "This isn't a request that HTTP knows."}
     assert [line for line in caplog.records if line.levelno >= logging.INFO] == []
 
 

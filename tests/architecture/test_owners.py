@@ -9,8 +9,9 @@ SUBJECTS = ("worker.cli.bench.documented", "worker.cli.bench.floor", "worker.cli
 OWNERS = {
     "azure.servicebus": ("worker.servicebus", *SUBJECTS),
     "azure.identity": ("worker.flow",),
+    "jwt": ("worker.door.tokens",),
     "tenacity": ("worker.flow",),
-    "aiohttp.web": ("worker.admin", "worker.emulator"),
+    "aiohttp.web": ("worker.admin", "worker.door", "worker.emulator"),
     "pydantic": ("worker.settings", "worker.cli.emulator_file"),
     "pydantic_settings": ("worker.settings",),
     "typer": ("worker.cli",),
@@ -31,7 +32,7 @@ def test_a_library_is_imported_by_its_owner_alone(library: str) -> None:
     assert [module.name for module in importers if not module.is_within(*OWNERS[library])] == []
 
 
-def test_aiohttps_client_is_the_flow_adapters_alone() -> None:
+def test_aiohttps_client_is_used_for_flows_and_by_the_door_alone() -> None:
     def uses_client(module: Module) -> bool:
         names = {name for name in module.imports if is_of(name, "aiohttp")}
         return bool(names) and not all(name == "aiohttp" or is_of(name, "aiohttp.web") for name in names)
@@ -41,7 +42,8 @@ def test_aiohttps_client_is_the_flow_adapters_alone() -> None:
         return "aiohttp" in module.imports and "aiohttp.web" not in module.imports
 
     strangers = [module.name for module in MODULES if uses_client(module) or imports_all(module)]
-    assert [name for name in strangers if not name.startswith("worker.flow.") and name not in SUBJECTS] == []
+    owners = ("worker.flow.", "worker.door.")
+    assert [name for name in strangers if not name.startswith(owners) and name not in SUBJECTS] == []
 
 
 def test_nothing_private_of_azures_is_imported() -> None:

@@ -10,6 +10,7 @@ from worker.core.outcome import (
     Expired,
     FlowOutcome,
     Indeterminate,
+    NoRetry,
     Running,
     Unavailable,
     lost_sight_of,
@@ -34,6 +35,7 @@ class SimulatedCall:
         self._call = call
         self._entry = entry
         self.tries: list[Tried] = []
+        self.no_retry: NoRetry | None = None
 
     async def run(self) -> FlowOutcome | Running:
         entry, deadline = self._entry, self._call.deadline

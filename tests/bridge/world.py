@@ -19,6 +19,7 @@ from worker.core.outcome import (
     FlowBody,
     FlowOutcome,
     Indeterminate,
+    NoRetry,
     Refused,
     Running,
     Unavailable,
@@ -115,6 +116,7 @@ class FakeCall:
     flows: FakeFlows
     call: Call
     started_at: float | None = None
+    no_retry: NoRetry | None = None
 
     @property
     def tries(self) -> list[Attempt]:

@@ -144,7 +144,8 @@ WRONG: list[tuple[str, Values]] = [
     ("/config/identity/cloud", {"config": {"identity": {"cloud": "moon"}}}),
     ("/config/http/port", {"config": {"http": {"port": 0}}}),
     ("/image/digest", {"image": {"digest": "latest"}}),
-    ("/secrets/adminToken", {"secrets": {"adminToken": "short"}}),
+    ("/config/flows/0/polling_hosts", flows({**FLOW, "polling_hosts": ["https://x.example/y"]})),
+    ("/config/flows/0/polling_hosts", flows({**FLOW, "polling_hosts": ["x.example:443"]})),
     ("/podDisruptionBudget/minAvailable", {"podDisruptionBudget": {"minAvailable": "half"}}),
     ("/prometheusRule/severities", {"prometheusRule": {"severities": {"FlowbridgeLoopLag": "panic"}}}),
 ]

@@ -1,3 +1,4 @@
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -101,6 +102,10 @@ def test_an_unknown_log_level_is_bad_settings(
         (ExceptionGroup("tasks", [ExceptionGroup("", [Misconfigured("No queue.")])]), "flowbridge: No queue.\n"),
         (Misconfigured("Endpoint=sb://h/;SharedAccessKey=TOPSECRET"), "SharedAccessKey=***"),
         (PermissionError(13, "Permission denied", "/x"), "/x: Permission denied. Check the address or path"),
+        (
+            OSError(errno.EADDRINUSE, "error while attempting to bind on address ('::', 80): address already in use"),
+            "Can't listen: ('::', 80): address already in use. Set another http.port",
+        ),
         (KeyError("x"), "This should not have happened (KeyError: 'x'). Set FLOWBRIDGE_DEBUG=1"),
     ],
 )

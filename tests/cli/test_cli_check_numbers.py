@@ -42,6 +42,19 @@ def test_numbers_that_do_not_go_together_are_hinted_at() -> None:
     ]
 
 
+def test_what_many_flows_have_in_common_is_one_hint() -> None:
+    flows = [{"name": f"f{number}", "url": "https://flows.example.com/", "timeout_s": 130} for number in range(73)]
+    drain, timeout = hints(flows=flows)
+    for told in (drain.detail, timeout.detail):
+        assert ": f0 (130 s), f1 (130 s), f2 (130 s) and 70 more flows; " in told
+
+
+def test_one_slot_that_is_kept_is_told_in_the_singular() -> None:
+    flows = [{"name": name, "url": "https://flows.example.com/"} for name in "abc"]
+    assert one("slots", flows=flows, worker={"concurrency": 6}).detail.endswith("; 1 is kept for each of the 3 flows")
+    assert one("slots", flows=flows).detail.endswith("; 33 are kept for each of the 3 flows")
+
+
 @pytest.mark.parametrize(("drain_s", "told"), [(135, []), (136, ["grace_s leaves 14 s after drain_s"])])
 def test_too_little_time_to_close_after_the_drain_is_hinted_at(drain_s: float, told: list[str]) -> None:
     found = hints(worker={"drain_s": drain_s, "grace_s": 150})

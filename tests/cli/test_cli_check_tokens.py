@@ -56,9 +56,7 @@ async def test_a_host_without_a_metadata_service_is_not_on_azure(
 
 async def test_an_identity_that_the_host_does_not_have_is_to_be_assigned(house: House, command: RunCommand) -> None:
     house.identity.script(Refuse(status=400, error="invalid_request", description="Identity not found"))
-    assert await mended(command) == (
-        "az vm identity assign --name '<vm>' --identities '<identity>' --resource-group '<resource-group>'"
-    )
+    assert await mended(command) == "az vm identity assign --name '<vm>' --resource-group '<resource-group>'"
 
 
 async def test_a_pod_without_the_variables_of_its_workload_identity_wants_annotation_and_label(
@@ -106,12 +104,22 @@ def test_an_issuer_that_entra_names_is_taken_over() -> None:
     ("words", "environ", "kind", "told"),
     [
         ("whatever", {}, "default", "az login"),
-        ("Identity not found", {"IDENTITY_ENDPOINT": "http://x"}, "managed", "az containerapp identity assign"),
+        (
+            *("Identity not found", {"IDENTITY_ENDPOINT": "http://x"}, "managed"),
+            "az containerapp identity assign --name '<app>' --system-assigned --resource-group",
+        ),
         ("no response from the IMDS endpoint", {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "managed", "kubectl annotate"),
     ],
 )
 def test_the_command_follows_where_the_worker_runs(words: str, environ: dict[str, str], kind: str, told: str) -> None:
     assert (mended_words(words, environ, kind=kind) or "").startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("environ", "told"), [({}, "--identities"), ({"IDENTITY_ENDPOINT": "http://x"}, "--user-assigned")]
+)
+def test_only_an_identity_with_a_client_id_is_assigned_by_its_name(environ: dict[str, str], told: str) -> None:
+    assert f" {told} '<identity>' " in (mended_words("Identity not found", environ, client_id="1-2-3") or "")
 
 
 def test_no_command_is_made_up_where_none_is_known() -> None:

@@ -1,31 +1,44 @@
 """The command on a broker over real sockets, in this process; where it is to be killed, in one of its own."""
 
 import asyncio
+import errno
 import json
 import os
 import signal
+import stat
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import typer
 from core.conftest import delivery_of
 from support.burying import bury
 from support.house import DEAD_LETTERS, REPLIES, REQUESTS, House, open_house
 
-from worker.cli.dead_letters.journal_file import JournalFile, steps_of
+from worker.cli.dead_letters import purging
+from worker.cli.dead_letters.hints import hints
+from worker.cli.dead_letters.journal_file import JournalFile, history_of
+from worker.cli.dead_letters.replay_asked import Asked
+from worker.cli.dead_letters.replay_report import Done, Report
+from worker.cli.dead_letters.source import Seen
+from worker.cli.dead_letters.words import table
 from worker.cli.failure import CommandFailed
 from worker.cli.main import main
 from worker.core.dataverse.forms import Form, write
 from worker.core.dataverse.sample import Sample, sample
 from worker.core.dead_letters.copying import copy_of
-from worker.core.dead_letters.journal import Step
+from worker.core.dead_letters.journal import Mark, Step
+from worker.core.dead_letters.letter import FlowsSpec, letter_of
+from worker.core.dead_letters.selection import Plan, Selection
+from worker.servicebus.connect import QueueSource
 
 from .conftest import RunCommand
 
@@ -81,8 +94,10 @@ async def test_the_list_counts_by_reason_and_flow_and_says_what_cannot_be_read(
         ["1", "FlowUnavailable", "credit"],
     ]
     ran = await command(
-        "dead-letters", "list", "--json", "--rows", "--reason", "flowindeterminate", "--flow", "billing"
+        *("dead-letters", "list", "--json", "--rows", "--flow", "billing"),
+        *("--reason", "flowindeterminate", "--reason", "FlowRefusd"),
     )
+    assert "FlowRefusd: neither the worker nor the broker gives this reason; did you mean FlowRefused?" in ran.err
     facts = told(ran.out)
     assert (facts["queue"], facts["count"], facts["unreadable"]) == (REQUESTS, 1, [])
     [row] = facts["rows"]
@@ -120,9 +135,15 @@ async def test_one_is_shown_with_its_context_as_plain_json_and_without_secrets(
     )
 
 
+def full(file: int) -> None:
+    if stat.S_ISREG(os.fstat(file).st_mode):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 async def test_a_replay_takes_what_surely_did_not_run_and_the_rest_when_told(
-    house: House, command: RunCommand, tmp_path: Path
+    house: House, command: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The last time with a full disk: the journal is named, and what was done all the same."""
     await bury_some(house)
     journal = tmp_path / "flowbridge-replay-flow-requests.jsonl"
     dry = await command("dead-letters", "replay", "--dry-run")
@@ -130,19 +151,24 @@ async def test_a_replay_takes_what_surely_did_not_run_and_the_rest_when_told(
     assert "1 dead letter skipped, because a run of a flow that isn't idempotent may have begun" in dry.out.decode()
     assert "would replay 4 of 5 dead letters of queue 'flow-requests' to queue 'flow-requests'" in dry.out.decode()
     assert house.broker.facts.messages(REQUESTS) == []
-    assert steps_of(journal) == {}
+    assert not journal.exists()
     ran = await command("dead-letters", "replay", "--json", "--to-flow", "credit", "--reason", "FlowUnavailable")
     facts = told(ran.out)
     assert (ran.status, facts["replayed"], facts["completed"], facts["skipped"]["may_have_run"]) == (0, 2, 2, 0)
     assert facts["routed_elsewhere"] == {"billing": 1}
-    assert list(steps_of(journal).values()) == [Step.COMPLETED] * 2
-    even = await command("dead-letters", "replay", "--even-if-it-ran")
-    assert even.status == 0
-    assert even.out.decode().startswith(
-        "replayed 3 of 3 dead letters of queue 'flow-requests' to queue 'flow-requests'"
-    )
+    assert list(history_of(journal).steps.values()) == [Step.COMPLETED] * 2
+    steps = [json.loads(line)["step"] for line in journal.read_bytes().splitlines()]
+    assert (steps[0], steps[-1], history_of(journal).unfinished) == (Mark.BEGUN, Mark.DONE, {})
+    with monkeypatch.context() as context:
+        context.setattr(os, "fsync", full)
+        stopped = await command("dead-letters", "replay", "--even-if-it-ran")
+    why, summary = stopped.out.decode().splitlines()
+    assert stopped.status == 1
+    assert f"{journal.name} can't be written: No space left on device. Make room" in why
+    assert "replayed 3 of 3 dead letters of queue 'flow-requests' to queue 'flow-requests'" in summary
+    assert "3 sent but not completed yet; the same command goes on from here" in summary
     assert len(house.broker.facts.messages(REQUESTS)) == 5
-    assert house.broker.facts.messages(DEAD_LETTERS) == []
+    assert house.broker.facts.counts(DEAD_LETTERS).ready == 3
 
 
 async def test_the_worker_answers_what_was_replayed_under_the_first_id(
@@ -164,10 +190,18 @@ async def test_the_worker_answers_what_was_replayed_under_the_first_id(
 
 async def test_a_purge_asks_first_and_throws_away_what_was_chosen(house: House, command: RunCommand) -> None:
     await bury_some(house)
-    asked = await command("dead-letters", "purge", "--reason", "Expired")
-    assert (asked.status, len(house.broker.facts.messages(DEAD_LETTERS))) == (1, 5)
-    assert "Throw 1 dead letter of queue 'flow-requests' away, for good?" in asked.err
-    assert "say --yes" in asked.err
+    ours, terminal = os.openpty()
+    purge = (sys.executable, "-m", "worker", "dead-letters", "purge", "--reason", "Expired")
+    process = await asyncio.create_subprocess_exec(*purge, stdin=terminal, stdout=PIPE, stderr=PIPE)
+    os.close(terminal)
+    assert process.stderr is not None
+    asked = await process.stderr.readuntil(b"[y/N]")
+    assert b"Throw 1 dead letter of queue 'flow-requests' away, for good?" in asked
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    os.close(ours)
+    assert (process.returncode, err.decode().split("\n")[1:]) == (130, ["Nothing was purged.", ""])
+    assert len(house.broker.facts.messages(DEAD_LETTERS)) == 5
     ran = await command("dead-letters", "purge", "--reason", "Expired", "--yes")
     assert (ran.status, ran.out.decode()) == (0, "purged 1 of 1 dead letter of queue 'flow-requests'\n")
     assert [each.message.message_id for each in house.broker.facts.messages(DEAD_LETTERS)] == ["a", "b", "d", "e"]
@@ -211,7 +245,10 @@ def test_what_cannot_be_done_is_refused_with_a_sentence(  # noqa: PLR0917 - what
 @pytest.mark.parametrize("name", ["list", "show", "replay", "purge"])
 def test_every_command_helps_with_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dead-letters", name, "--help"]) == 0
-    assert f"flowbridge dead-letters {name}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"flowbridge dead-letters {name}" in said
+    assert "{" not in said
+    assert "2 wrong options or settings" in " ".join(said.split())
 
 
 def test_alone_it_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
@@ -226,8 +263,86 @@ def test_a_journal_is_for_one_replay_at_a_time(tmp_path: Path) -> None:
         with pytest.raises(CommandFailed, match="Another replay"), JournalFile(path):
             pass
         journal.write(Step.SENDING, [copy_of(delivery_of())])
-    assert steps_of(path) == {"a": Step.SENT, copy_of(delivery_of()).message_id: Step.SENDING}
-    assert steps_of(tmp_path / "none.jsonl") == {}
+    assert history_of(path).steps == {"a": Step.SENT, copy_of(delivery_of()).message_id: Step.SENDING}
+    assert history_of(tmp_path / "none.jsonl").steps == {}
+
+
+@pytest.mark.parametrize("content", [b"[servicebus]\nrequest_queue = 'a'\n", b"\x89PNG\r\n\x1a\n"])
+def test_a_journal_is_added_to_no_other_file(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "other"
+    path.write_bytes(content)
+    for opened in (JournalFile(path).__enter__, partial(history_of, path)):
+        with pytest.raises(CommandFailed, match="not the journal of a replay"):
+            opened()
+    for special in (Path("/dev/zero"), Path("/dev/full"), tmp_path):
+        with pytest.raises(CommandFailed, match="no regular file"):
+            history_of(special)
+        with pytest.raises(CommandFailed, match="no regular file"), JournalFile(special):
+            pass
+    assert path.read_bytes() == content
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("typed", ["n\n", "\n", ""])
+def test_a_purge_that_is_not_wanted_says_that_nothing_was_purged(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+    with pytest.raises(typer.Exit) as ended:
+        purging._ask("Sure?", is_sure=False)
+    assert ended.value.exit_code == 130
+    assert "Nothing was purged." in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdin", StringIO(typed))
+    with pytest.raises(CommandFailed, match="Nobody is there to ask, so nothing was done: say --yes"):
+        purging._ask("Sure?", is_sure=False)
+
+
+def test_a_dry_run_tells_programs_what_it_would_do_and_that_it_did_nothing() -> None:
+    letter = letter_of(delivery_of(), FlowsSpec())
+    number, source, found = letter.sequence_number, QueueSource(queue=REQUESTS), Seen(letters=[letter])
+    asked = Asked(
+        selection=Selection(),
+        most=None,
+        to_flow=None,
+        rate_per_s=None,
+        even_if_it_ran=False,
+        journal=None,
+        is_dry_run=True,
+        as_json=True,
+    )
+    plan = Plan(even_if_it_ran=False, chosen={number: letter})
+    report = Report(source=source, to=REQUESTS, found=found, plan=plan, done=Done(), journal=Path("j"), asked=asked)
+    replay, purge = report.facts(), purging._facts(source, found, purging.Done(), is_dry_run=True)
+    assert (replay["dry_run"], replay["would_replay"], replay["would_finish"], replay["replayed"]) == (True, 1, 0, 0)
+    assert (purge["dry_run"], purge["would_purge"], purge["purged"]) == (True, 1, 0)
+    assert purging._facts(source, found, purging.Done(purged=1), is_dry_run=False)["would_purge"] is None
+
+
+def test_a_hint_is_given_for_what_is_neither_known_nor_found() -> None:
+    own = letter_of(delivery_of(properties={"DeadLetterReason": "PutAside", "flow": "gone"}), FlowsSpec())
+    known = ["ttlexpiredexception", "MaxDeliveryCountExceeded", "HeaderSizeExceeded", "expired", "putaside"]
+    assert hints(Selection(reasons=known, flows=["gone", "credit"]), [own], ["credit"]) == []
+    misspelt = Selection(reasons=["Bogus"], flows=["credits"])
+    reason, flow = hints(misspelt, [], ["credit", "billing"])
+    assert reason.startswith(
+        "--reason Bogus: neither the worker nor the broker gives this reason; known here: Expired,"
+    )
+    assert flow == "--flow credits: the settings have no such flow; did you mean credit?"
+    assert hints(Selection(flows=["any"]), [], []) == []
+
+
+def test_a_table_fits_a_terminal_by_its_widest_columns() -> None:
+    head, row = ("number", "enqueued", "id", "why"), ("7", "2026-01-01T00:00:00Z", "i" * 36, "w" * 60)
+    line = table(head, [row], cut=(2, 3), width=80)[1]
+    assert len(line) == 80
+    assert line.split()[:2] == [*row[:2]]
+    assert line.endswith("w…")
+    assert table(head, [row])[1].endswith(row[3])
+    assert len(table(head, [row], cut=(2, 3), width=1)[1]) == 6 + 2 + 20 + 2 + 6 + 2 + 6
 
 
 async def start(house: House, *arguments: str) -> asyncio.subprocess.Process:

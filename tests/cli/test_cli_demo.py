@@ -70,6 +70,7 @@ async def test_what_is_kept_can_be_asked_with_the_printed_commands() -> None:
         told = ""
         while "request --flow discount --json" not in told:
             told += (await process.stdout.readline()).decode()
+        assert re.search(r"^  worker    http://127\.0\.0\.1:\d+/ \(its status page\)", told, re.MULTILINE)
         script = "\n".join(line for line in told.split("In another terminal:\n")[1].splitlines())
         shell = await asyncio.create_subprocess_exec(
             *("sh", "-c", script.replace("flowbridge ", f"{sys.executable} -m worker ")),

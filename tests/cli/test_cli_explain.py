@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import pytest
+from aiohttp import ClientSession
 from support import house as houses
 from support.house import REPLIES, REQUESTS, House, RunningWorker
 from support.loggers import reset_loggers
@@ -21,6 +22,7 @@ from worker.bridge.observed import Observed
 from worker.cli.main import main
 from worker.core.flow_spec import FlowSpec
 from worker.core.outcome import Outcome, Rejected
+from worker.core.recent import FAILURES_KEPT
 from worker.core.request import Request
 from worker.core.route import flow_for
 from worker.core.settlement import Settled
@@ -37,6 +39,8 @@ FLOWS = (
     {"name": "safe", "idempotent": True, "retry": {"first_s": 0.01}},
     {"name": "shut", "retry": {"attempts": 1}, "breaker": {"min_calls": 1, "open_s": 60}},
     {"name": "strict"},
+    {"name": "mended", "retry": {"attempts": 1}},
+    {"name": "tripped", "retry": {"first_s": 0.01}, "breaker": {"min_calls": 1, "open_s": 60}},
     {"name": "flaky", "retry": {"attempts": 1}},
     {"name": "slow"},
     {"name": "deaf"},
@@ -48,10 +52,14 @@ Explain: TypeAlias = Callable[..., Ran]
 
 @dataclass(slots=True, kw_only=True)
 class Lived:
-    """What a worker logged, and the ids of the requests that it had, by what became of them."""
+    """What a worker logged, the ids of the requests that it had, by what became of them, and the errors of `tripped`
+    that its status shows.
+    """
 
     log: Path
     ids: dict[str, str] = field(default_factory=dict)
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    elapsed_ms: object = None  # that the reply says which a copy fetched
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +103,8 @@ async def _live(lived: Lived, patched: pytest.MonkeyPatch) -> None:
         house.flow.script("safe", PlatformError.gateway_timeout(), Answer())
         house.flow.script("shut", BUSY)
         house.flow.script("strict", Answer(status=422, body=b"no"))
+        house.flow.script("mended", Answer(status=422, body=b"no"), BUSY, Answer())
+        house.flow.script("tripped", BUSY)
         house.flow.script("flaky", BUSY, BUSY, Answer())
         house.flow.script("slow", Accept(polls=0, retry_after="0"))
         house.flow.script("deaf", Hang())
@@ -103,6 +113,10 @@ async def _live(lived: Lived, patched: pytest.MonkeyPatch) -> None:
         async with house.worker(*FLOWS, servicebus={"lock_s": 5}, worker={"redelivery_s": [0.05, 0.05]}) as worker:
             await _have_them_side_by_side(house, worker, lived.ids)
             await _have_one_after_the_other(house, worker, lived.ids)
+            await _have_one_replayed(house, worker, lived.ids)
+            lived.errors += await _have_a_backlog_behind_an_open_circuit(house, worker, lived.ids)
+            (reply,) = house.replies_in(lived.ids["slow"])
+            lived.elapsed_ms = reply.message.application_properties["elapsed-ms"]
 
 
 async def _have_them_side_by_side(house: House, worker: RunningWorker, ids: dict[str, str]) -> None:
@@ -131,6 +145,26 @@ async def _have_one_after_the_other(house: House, worker: RunningWorker, ids: di
     house.broker.faults.refuse_sends(REPLIES, condition="amqp:not-allowed")
     ids["undeliverable"] = await house.ask(application_properties={"flow": "plain"})
     await worker.ended_as(ids["undeliverable"])
+
+
+async def _have_one_replayed(house: House, worker: RunningWorker, ids: dict[str, str]) -> None:
+    ids["mended"] = await house.send(application_properties={"flow": "mended"})
+    await worker.ended_as(ids["mended"])
+    await house.send(application_properties={"flow": "mended", "request-id": ids["mended"]})
+    await _ended_answered(worker, ids["mended"])
+
+
+async def _have_a_backlog_behind_an_open_circuit(
+    house: House, worker: RunningWorker, ids: dict[str, str]
+) -> list[dict[str, Any]]:
+    ids["tripped"] = await house.send(application_properties={"flow": "tripped"})
+    await worker.ended_as(ids["tripped"])
+    for _ in range(FAILURES_KEPT):
+        await worker.ended_as(await house.send(application_properties={"flow": "tripped"}))
+    await worker.ended_as(await house.ask(application_properties={"flow": "tripped", "timeout-s": 20}))
+    async with ClientSession() as client, client.get(f"http://127.0.0.1:{worker.http_port}/status") as response:
+        (errors,) = (flow["errors"] for flow in (await response.json())["flows"] if flow["name"] == "tripped")
+    return cast("list[dict[str, Any]]", errors)
 
 
 async def _ended_answered(worker: RunningWorker, request_id: str) -> None:
@@ -233,6 +267,33 @@ def test_an_answer_that_a_copy_fetches(told: Tell) -> None:
     assert in_order(story, "attempt 1: HTTP 202", "a copy on the queue, due in", "is to fetch its answer", "completed")
 
 
+def test_a_caller_of_a_run_that_a_copy_fetched_waited_since_the_first_enqueueing(lived: Lived, told: Tell) -> None:
+    told("slow")
+    lines = [json.loads(line) for line in lived.log.read_text(encoding="utf-8").splitlines()]
+    moved, fetched = [line for line in lines if line.get("request_id") == lived.ids["slow"] and "settlement" in line]
+    assert "earlier_s" not in moved
+    assert fetched["is_fetch"]
+    assert fetched["earlier_s"] >= moved["queue_wait_s"] + moved["call_s"] - 0.01
+    assert fetched["elapsed_s"] >= fetched["reply_s"] > fetched["earlier_s"]
+    assert fetched["reply_s"] * 1000 == pytest.approx(lived.elapsed_ms, abs=500)
+    assert fetched["queue_wait_s"] < fetched["earlier_s"]
+
+
+def test_a_replay_is_named_and_calls_are_counted_over_all_and_the_time_as_a_dead_letter_is_not(told: Tell) -> None:
+    story = told("mended")
+    assert in_order(story, "queued", "dead-lettered as FlowRefused", "sent again by a replay", "its copy came up")
+    assert "It was sent again once by a replay." in story
+    assert "For all its deliveries together the flow was called 3 times." in story
+
+
+def test_a_try_that_trips_the_circuit_is_told_by_what_the_flow_said(lived: Lived, told: Tell) -> None:
+    story = told("tripped")
+    assert in_order(story, "attempt 1: HTTP 503", "a copy for the next try went onto the queue", "this delivery")
+    assert "because this one failed: The platform answered with HTTP 503 ServiceBusy" in story
+    assert "It was not called again: its circuit is open." in story
+    assert [(error["http_status"], error["request_id"]) for error in lived.errors] == [(503, lived.ids["tripped"])]
+
+
 def test_rejected(told: Tell) -> None:
     story = told("rejected")
     assert in_order(story, "rejected as wrong, and its caller told so", "dead-lettered as Malformed")
@@ -284,6 +345,8 @@ def test_a_log_that_is_packed_and_one_on_stdin_tell_the_same(
     both = explain("conversation of plain", "--log", str(packed), "--log", str(lived.log))
     assert b"(Found by its correlation id.)" in both.out
     assert both.out.count(b"completed") == 1
+    assert b"taken after" in both.out, "a file is no worker"
+    assert b"in the queue (in worker.log.1.gz)" in both.out
     broken = explain(request_id, "--log", str(cut), "--log", str(lived.log))
     assert (broken.status, "ends within its compressed data" in broken.err) == (0, True)
 

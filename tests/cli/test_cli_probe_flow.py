@@ -206,7 +206,7 @@ async def test_check_calls_each_named_flow_once_and_says_what_that_may_do(
     names = ("credit-check", "import", "nowhere", "import")
     ran = await command("check", "--json", *(part for name in names for part in ("--probe-flow", name)))
     assert ran.status == 1
-    assert "This may start a run of each." in ran.err
+    assert "Calls credit-check, import with the body {}. This may start a run of each." in ran.err
     found = {each["name"]: (each["verdict"], each["detail"]) for each in json.loads(ran.out)["findings"]}
     assert found["probe of flow 'credit-check'"][0] == "ok"
     assert found["probe of flow 'import'"][0] == "failed", "the platform knows no such workflow"
@@ -225,6 +225,14 @@ async def test_a_good_probe_leaves_the_check_good(
     ran = await command("check", "--probe-flow", "flow")
     assert ran.status == 0
     assert "ok  probe of flow 'flow': The flow takes our token: a run started (" in ran.out.decode()
+
+
+@pytest.mark.usefixtures("house")
+async def test_what_is_no_flow_is_not_announced(command: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOWBRIDGE_FLOWS__0__URL", "http://127.0.0.1:9/")
+    ran = await command("check", "--probe-flow", "nosuch")
+    assert ran.status == 1
+    assert "run" not in ran.err
 
 
 async def test_the_help_says_that_a_probe_may_start_a_run(command: RunCommand) -> None:

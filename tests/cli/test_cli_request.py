@@ -1,4 +1,5 @@
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,19 @@ async def test_no_reply_in_time_is_told_with_nothing_on_stdout(house: House, com
     silent = await command("request", "--body", "x", "--timeout", "1")
     assert (silent.status, silent.out) == (5, b"")
     assert silent.err.startswith("no reply: No reply to request ")
+
+
+async def test_a_request_that_no_broker_can_be_reached_for_was_not_sent(
+    command: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        broker = f"Endpoint=sb://127.0.0.1:{unheard.getsockname()[1]};SharedAccessKeyName=k;SharedAccessKey=k;"
+        monkeypatch.setenv("FLOWBRIDGE_SERVICEBUS__CONNECTION_STRING", f"{broker}UseDevelopmentEmulator=true;")
+        ran = await command("request", "--body", "x", "--timeout", "0.3")
+    assert (ran.status, ran.out) == (5, b"")
+    assert ran.err.startswith("The request was not sent: ")
+    assert "no connection to the broker" in ran.err
 
 
 async def test_a_reply_queue_that_is_not_there_is_told_at_once(house: House, command: RunCommand) -> None:

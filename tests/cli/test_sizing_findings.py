@@ -74,6 +74,14 @@ def test_slots_that_are_kept_for_another_flow_cannot_be_reached() -> None:
     assert "flow a may be called 100 times at once, but the worker of 100 slots can make 75 calls" in told
 
 
+def test_what_many_flows_have_in_common_is_one_hint() -> None:
+    few = hints(found(*({"name": f"f{n}", "concurrency": 2} for n in range(5)), concurrency=10, replicas=3))
+    assert [each for each in few if "f2 takes 2 calls at once and 2 more flows, but each of 3 workers may make" in each]
+    many = hints(found(*({"name": f"f{n}", "concurrency": 50} for n in range(5)), concurrency=20))
+    assert [each for each in many if "and 2 more flows, but the worker of 20 slots can make 12 calls of each" in each]
+    assert len(few) == len(many) == 1
+
+
 def test_more_workers_than_a_flow_takes_calls_are_hinted_at() -> None:
     [told] = hints(found({"concurrency": 2}, concurrency=4, replicas=3))
     assert "takes 2 calls at once, but each of 3 workers may make one" in told

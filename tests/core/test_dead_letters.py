@@ -6,7 +6,17 @@ from hypothesis import strategies as st
 
 from worker.core.dead_letters.copying import copy_of
 from worker.core.dead_letters.groups import grouped
-from worker.core.dead_letters.journal import Entry, Step, last_sent, line_of, steps_in
+from worker.core.dead_letters.journal import (
+    Entry,
+    History,
+    Mark,
+    Step,
+    begins_journal,
+    history_in,
+    last_sent,
+    line_of,
+    mark_line,
+)
 from worker.core.dead_letters.letter import FlowsSpec, Letter, copy_id, letter_of
 from worker.core.dead_letters.pace import Pace
 from worker.core.dead_letters.running import may_have_run
@@ -214,23 +224,24 @@ def test_what_may_have_run_is_planned_for_an_idempotent_flow_or_when_told() -> N
         letter({"flow": "credit"}, sequence_number=3),
         letter({"flow": "credit"}, sequence_number=4, body=None),
     ]
-    plan = planned(letters, {}, even_if_it_ran=False)
+    plan = planned(letters, History(), asked="all", even_if_it_ran=False)
     assert list(plan.chosen) == [2, 3]
     assert plan.hindered == {Hindrance.MAY_HAVE_RUN: 1, Hindrance.NOT_COPYABLE: 1}
-    assert list(planned(letters, {}, even_if_it_ran=True).chosen) == [1, 2, 3]
-    assert list(planned(letters, {}, even_if_it_ran=True, most=2).chosen) == [1, 2]
+    assert list(planned(letters, History(), asked="all", even_if_it_ran=True).chosen) == [1, 2, 3]
+    assert list(planned(letters, History(), asked="all", even_if_it_ran=True, most=2).chosen) == [1, 2]
 
 
 def test_what_an_earlier_replay_sent_is_only_completed_and_what_it_was_about_to_send_is_looked_for() -> None:
     letters = [letter({"flow": "credit"}, sequence_number=number) for number in range(1, 6)]
     ids = [each.copy_id for each in letters]
     steps = {ids[0]: Step.SENT, ids[1]: Step.COMPLETED, ids[2]: Step.SENDING, ids[3]: Step.SENDING, ids[4]: Step.UNSENT}
-    plan = planned(letters, steps, even_if_it_ran=False, most=3)
+    history = History(steps=steps)
+    plan = planned(letters, history, asked="all", even_if_it_ran=False, most=3)
     assert (list(plan.sent), list(plan.doubtful), list(plan.chosen)) == ([1, 2], [3, 4], [5])
     plan.resolve({ids[2]}, is_untouched=False)
     assert (list(plan.sent), list(plan.doubtful), list(plan.chosen)) == ([1, 2, 3], [], [5])
     assert plan.hindered == {Hindrance.IN_DOUBT: 1}
-    told = planned(letters, steps, even_if_it_ran=True)
+    told = planned(letters, history, asked="all", even_if_it_ran=True)
     told.resolve(set(), is_untouched=False)
     assert list(told.sent) == [1, 2]
     assert sorted(told.chosen) == [3, 4, 5]
@@ -238,7 +249,7 @@ def test_what_an_earlier_replay_sent_is_only_completed_and_what_it_was_about_to_
 
 def test_what_is_missing_from_a_queue_that_nobody_took_from_never_arrived() -> None:
     lost = letter({"flow": "credit"})
-    plan = planned([lost], {lost.copy_id: Step.SENDING}, even_if_it_ran=False)
+    plan = planned([lost], History(steps={lost.copy_id: Step.SENDING}), asked="all", even_if_it_ran=False)
     sent = [f"copy-{number}" for number in range(120)]
     witnesses = last_sent(dict.fromkeys(sent, Step.SENT) | {"unsent": Step.UNSENT})
     assert witnesses == sent[20:]
@@ -267,7 +278,7 @@ def test_a_journal_tells_the_last_step_and_never_takes_a_sending_back(entries: l
         for copy, step, name in entries
     ]
     assert all(line.endswith(b"\n") and line.count(b"\n") == 1 for line in lines)
-    steps = steps_in(lines)
+    steps = history_in(lines).steps
     for copy in ("a", "b"):
         own = [step for each, step, _ in entries if each == copy]
         arrived = [step for step in own if step in {Step.SENT, Step.COMPLETED}]
@@ -277,7 +288,55 @@ def test_a_journal_tells_the_last_step_and_never_takes_a_sending_back(entries: l
 @given(st.binary(max_size=40))
 def test_whatever_else_is_in_a_journal_says_nothing(line: bytes) -> None:
     mine = line_of(Entry(step=Step.SENT, copy_id="a", sequence_number=1, request_id="\udcff", at=""))
-    assert steps_in([line, mine[:-9], b"\n", b"{}", b"[]", b'{"copy_id":1,"step":"sent"}', mine]) == {"a": Step.SENT}
+    others = [b"{}", b"[]", b'{"copy_id":1,"step":"sent"}', b'{"copy_id":"a","step":"begun"}', b'{"step":"done"}']
+    history = history_in([line, mine[:-9], b"\n", *others, mine])
+    assert (history.steps, history.unfinished) == ({"a": Step.SENT}, {})
+
+
+def entry(step: Step, of: Letter) -> bytes:
+    told = Entry(step=step, copy_id=of.copy_id, sequence_number=of.sequence_number, request_id=of.request_id, at="")
+    return line_of(told)
+
+
+def died_again(of: Letter, *, sequence_number: int) -> Letter:
+    return letter(
+        {"flow": "credit", "request-id": of.request_id}, message_id=of.copy_id, sequence_number=sequence_number
+    )
+
+
+def test_what_an_unfinished_replay_sent_and_died_again_waits_for_the_next_one() -> None:
+    first, second = (letter({"flow": "credit"}, message_id=f"m-{number}", sequence_number=number) for number in (1, 2))
+    letters = [second, died_again(first, sequence_number=3)]
+    lines = [mark_line(Mark.BEGUN, "all", ""), entry(Step.SENDING, first), entry(Step.SENT, first)]
+    same = planned(letters, history_in(lines), asked="all", even_if_it_ran=True)
+    assert (list(same.chosen), same.hindered) == ([2], {Hindrance.DIED_AGAIN: 1})
+    assert list(planned(letters, history_in(lines), asked="id 'm-1'", even_if_it_ran=True).chosen) == [2, 3]
+    lines += [mark_line(Mark.BEGUN, "other", ""), mark_line(Mark.DONE, "other", "")]
+    assert list(planned(letters, history_in(lines), asked="all", even_if_it_ran=True).chosen) == [2]
+    lines += [mark_line(Mark.DONE, "all", "")]
+    assert list(planned(letters, history_in(lines), asked="all", even_if_it_ran=True).chosen) == [2, 3]
+
+
+def test_a_copy_that_has_died_has_arrived_and_one_that_was_refused_may_go() -> None:
+    first, second = (letter({"flow": "credit"}, message_id=f"m-{number}", sequence_number=number) for number in (1, 2))
+    lines = [mark_line(Mark.BEGUN, "all", ""), entry(Step.SENDING, first), entry(Step.SENDING, second)]
+    lines += [entry(Step.UNSENT, second)]
+    letters = [first, second, died_again(first, sequence_number=3)]
+    plan = planned(letters, history_in(lines), asked="all", even_if_it_ran=True)
+    assert (list(plan.sent), list(plan.chosen), plan.hindered) == ([1], [2], {Hindrance.DIED_AGAIN: 1})
+
+
+def test_the_same_choice_is_said_the_same_way() -> None:
+    one = Selection(reasons=["Expired", "TooLarge"], flows=["a"], ids=frozenset({"x", "y"}))
+    other = Selection(reasons=["toolarge", "expired", "Expired"], flows=["a"], ids=frozenset({"y", "x"}))
+    assert str(one) == str(other) == "reason 'expired', reason 'toolarge', flow 'a', id 'x', id 'y'"
+    assert str(Selection()) == "all"
+
+
+@pytest.mark.parametrize("first", [b"[servicebus]\n", b"\x89PNG\r\n", b"{\n", b"\n", b'{"id":1}\n'])
+def test_other_files_do_not_begin_like_a_journal(first: bytes) -> None:
+    assert not begins_journal(first)
+    assert begins_journal(mark_line(Mark.BEGUN, "all", "")[:15])
 
 
 @given(

@@ -1,6 +1,7 @@
 """The table of responses: did a run start, and may the call be sent again?"""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -285,3 +286,13 @@ def test_a_2xx_is_a_runs_own_answer_and_any_other_status_only_with_its_id(
     status: int, run_id: str | None, *, is_own: bool
 ) -> None:
     assert is_own_answer(judged(status, run_id=run_id)) is is_own
+
+
+@pytest.mark.parametrize("message", ["no response", "no response.", "was that all?", ""])
+def test_what_the_platform_said_ends_with_one_full_stop(message: str) -> None:
+    body = json.dumps({"error": {"code": "NoResponse", "message": message}}).encode()
+    outcome = judged(502, body).outcome
+    assert isinstance(outcome, Indeterminate)
+    before, _, after = outcome.detail.rpartition(" The flow may have run")
+    assert after == "."
+    assert re.search(r"\w[.?]$", before)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.observed import ANSWERED, logged
 
-from worker.core.outcome import HeldBack, Outcome, Reason
+from worker.core.outcome import HeldBack, NoRetry, Outcome, Reason
 from worker.core.settlement import Settled
 from worker.core.story.lines import entry_of
 from worker.core.story.search import AROUND, MOST_EVENTS, MOST_REQUESTS, MatchedBy, Search, Wanted
@@ -27,7 +27,13 @@ ENDED: dict[str, Any] = {
             correlation_id="conversation 7",
             call_s=1.31,
             times=replace(
-                ANSWERED.times, enqueued_at=0.0, started_at=0.048, replied_at=1.42, deadline=13.42, ended_at=1.45
+                ANSWERED.times,
+                first_enqueued_at=0.0,
+                enqueued_at=0.0,
+                started_at=0.048,
+                replied_at=1.42,
+                deadline=13.42,
+                ended_at=1.45,
             ),
         )
     ),
@@ -192,7 +198,14 @@ def test_copies_and_other_workers_deliveries_are_one_story_in_the_order_of_time(
         elapsed_s=0.1,
         timestamp="2026-11-26T10:31:00Z",
     )
-    second = line(sequence_number=18, is_replied=False, reply_to=None, elapsed_s=0.5, timestamp="2026-11-26T10:31:06Z")
+    second = line(
+        sequence_number=18,
+        is_replied=False,
+        reply_to=None,
+        earlier_s=5.6,
+        elapsed_s=6.1,
+        timestamp="2026-11-26T10:31:06Z",
+    )
     story = told(b"[pod/b/w] " + second, b"[pod/a/w] " + first, b"[pod/b/w] " + second)
     texts = [moment.text for moment in story.moments]
     assert texts[0] == "queued"
@@ -202,6 +215,71 @@ def test_copies_and_other_workers_deliveries_are_one_story_in_the_order_of_time(
     assert texts[5].startswith("taken by b")
     assert texts.count("completed") == 1, "the same line twice is told once"
     assert "one-way and done after 6.1 s" in story.headline
+
+
+def test_effects_stand_after_their_causes_whatever_rounding_made_of_the_times() -> None:
+    moved = line(
+        event="request_moved",
+        outcome="unavailable",
+        is_replied=False,
+        is_copied=True,
+        copy_in_s=2.0,
+        call_s=0.002,
+        queue_wait_s=0.048,
+        tries=[{"at_s": 0.0508, "took_s": 0.001, "status": 429, "why": "HTTP 429."}],
+        elapsed_s=0.0505,
+    )
+    texts = [moment.text for moment in told(moved).moments]
+    assert [text.split(":")[0].split(" went")[0] for text in texts[2:]] == [
+        "attempt 1",
+        "a copy for the next try",
+        "this delivery completed",
+    ]
+
+
+@pytest.mark.parametrize("why", NoRetry)
+def test_why_a_flow_was_not_called_again_is_told_by_what_the_log_says_of_it(why: NoRetry) -> None:
+    tries = [{"at_s": 0.1, "took_s": 0.5, "status": 504, "why": "No answer.", "may_have_run": True}]
+    failed = {"outcome": "indeterminate", "detail": "No answer.", "tries": tries}
+    (said,) = (each for each in told(line(**failed, no_retry=why)).why if "not called again" in each)
+    assert " or " not in said.removesuffix("slots or starts that it may have.")
+    assert "not called again" not in text_of(told(line(**failed)))
+
+
+def test_a_file_is_no_worker() -> None:
+    search = Search(Wanted(ID))
+    search.read([line()], file="wk1.log")
+    search.read([line(process=2, delivery_count=1, timestamp="2026-11-26T10:31:04Z")], file="wk2.log")
+    third = line(delivery_count=2, timestamp="2026-11-26T10:31:05Z")
+    search.read([b"[pod/a/worker] " + third], file="wk3.log")
+    (found,) = search.requests.values()
+    taken = [moment.text for moment in story_of(found, []).moments if moment.text.startswith("taken")]
+    assert taken == [
+        "taken after 48 ms in the queue (in wk1.log)",
+        "taken again by process 2: the 2nd delivery of this message (in wk2.log)",
+        "taken again by a: the 3rd delivery of this message (in wk3.log)",
+    ]
+
+
+def test_a_replay_starts_the_time_anew_and_is_told_as_one() -> None:
+    dead = line(
+        outcome="refused",
+        settlement="DeadLetter",
+        dead_letter="FlowRefused",
+        is_replied=False,
+        timestamp="2026-11-20T10:00:00Z",
+    )
+    story = told(dead, line(sequence_number=18, is_replay=True))
+    assert "answered after 1.42 s" in story.headline
+    assert "sent again by a replay" in [moment.text for moment in story.moments]
+    assert "For all its deliveries together the flow was called twice." in story.why
+
+
+@pytest.mark.parametrize(
+    ("retry_after_s", "said"), [(None, "again; the flow"), (5.0, "again, after retry-after-s; the")]
+)
+def test_only_a_reply_that_has_one_is_told_to_have_a_retry_after(retry_after_s: float | None, said: str) -> None:
+    assert said in told(line(outcome="unavailable", retry_after_s=retry_after_s)).to_do
 
 
 def test_what_else_its_worker_went_through_is_told_while_it_lived_and_not_of_others() -> None:

@@ -7,8 +7,8 @@ from support.flows import Caller, call_of, spec_of
 
 from worker.core.breaker import Circuit
 from worker.core.flow_spec import BreakerSpec, FlowSpec, RetrySpec
-from worker.core.outcome import Answered, Expired, FlowOutcome, HeldBack, Running, Unavailable
-from worker.emulator.standins import Answer, Echo, FlowStandIn, Hang, PlatformError
+from worker.core.outcome import Answered, Expired, FlowOutcome, HeldBack, NoRetry, Running, Unavailable
+from worker.emulator.standins import Answer, Behaviour, Echo, FlowStandIn, Hang, PlatformError
 from worker.flow.client import FlowClient
 
 ONCE = RetrySpec(attempts=1)
@@ -117,14 +117,36 @@ async def test_a_cancelled_probe_leaves_the_way_free(caller: Caller, flow: FlowS
     assert isinstance(await waiting, Answered)
 
 
-async def test_a_retry_that_meets_an_open_circuit_says_so(caller: Caller, flow: FlowStandIn) -> None:
+async def test_a_retry_that_meets_an_open_circuit_says_so_and_what_opened_it(caller: Caller, flow: FlowStandIn) -> None:
     flow.script("x", DOWN)
     spec = spec_of(flow.url_of("x"), breaker=BreakerSpec(min_calls=1, open_s=60.0))
     outcome = await run(await caller.client(spec), spec)
     assert isinstance(outcome, Unavailable)
+    assert outcome.http_status == 503
+    assert outcome.detail.endswith(". It was not called again: its circuit is open.")
     assert outcome.attempts == 1
     assert outcome.held_back is None, "an attempt was made: it was a try"
     assert outcome.retry_after_s == pytest.approx(60.0, abs=1.0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "within_s", "why"),
+    [
+        (DOWN, 5.0, NoRetry.ATTEMPTS_SPENT),
+        (PlatformError.gateway_timeout(), 5.0, NoRetry.NOT_IDEMPOTENT),
+        (PlatformError.throttled("60"), 5.0, NoRetry.NO_TIME),
+        (PlatformError.throttled("60"), None, NoRetry.ASKED_TO_WAIT),
+        (Answer(), 5.0, None),
+    ],
+)
+async def test_a_call_says_why_it_is_not_made_again(
+    caller: Caller, flow: FlowStandIn, answer: Behaviour, within_s: float | None, why: NoRetry | None
+) -> None:
+    flow.script("x", answer)
+    spec = spec_of(flow.url_of("x"), retry=RetrySpec(attempts=2, first_s=0.01, max_s=1.0))
+    call = (await caller.client(spec)).start(call_of(spec, within_s=within_s))
+    await call.run()
+    assert call.no_retry is why
 
 
 async def test_calls_cancelled_at_any_moment_leave_no_slot_taken(caller: Caller, flow: FlowStandIn) -> None:

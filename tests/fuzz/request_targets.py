@@ -24,8 +24,8 @@ from worker.core.flow_spec import FlowSpec
 from worker.core.outcome import Outcome, Rejected
 from worker.core.redaction import redact
 from worker.core.request import OneWay, Request, ReturnAddress
+from worker.core.typed_reply import read_reply
 from worker.core.verdict import dead_letter
-from worker.requester.typed_reply import read_reply
 from worker.servicebus.convert import strip_unsettleable
 
 _TEMPLATE: Final = {
@@ -233,5 +233,5 @@ REQUEST_TARGETS: Final = (
         covers=("core/address",),
         tokens=(*(address.encode() for address in _ADDRESSES), b"\n", b"%2f", b"@", b"://"),
     ),
-    Target(name="reply", check=_reply, made=messages, covers=("requester/typed_reply",), tokens=TOKENS),
+    Target(name="reply", check=_reply, made=messages, covers=("core/typed_reply",), tokens=TOKENS),
 )

@@ -54,6 +54,12 @@ def test_what_was_kept_back_says_by_what(said: list[EventDict]) -> None:
     assert (said[0]["held_back"], said[0]["log_level"]) == ("place", "warning")
 
 
+def test_a_copys_times_are_the_requests_and_say_what_went_by_before_it(said: list[EventDict]) -> None:
+    log_observed(replace(ANSWERED, times=replace(ANSWERED.times, first_enqueued_at=90.0)))
+    names = ("earlier_s", "queue_wait_s", "reply_s", "slack_s", "elapsed_s")
+    assert [said[0][name] for name in names] == [10.0, 0.25, 11.25, 8.75, 11.75]
+
+
 def test_a_dead_letter_says_what_its_description_is(said: list[EventDict]) -> None:
     log_observed(replace(ANSWERED, dead_letter="ReplyUndeliverable", description="the queue is gone; the answer was …"))
     assert (said[0]["dead_letter"], said[0]["description"]) == (

@@ -14,7 +14,7 @@ from support.burying import bury
 from support.unreadable import UNREADABLE, put_unreadable
 
 from worker.core.dead_letters.copying import copy_of
-from worker.core.dead_letters.journal import Step
+from worker.core.dead_letters.journal import History, Step
 from worker.core.dead_letters.letter import FlowsSpec, letter_of
 from worker.core.dead_letters.pace import Pace
 from worker.core.dead_letters.selection import Plan, planned
@@ -25,6 +25,7 @@ from worker.emulator.broker import QueueProperties, SubscriptionProperties, Topi
 from worker.emulator.server import EmbeddedBroker
 from worker.servicebus.clearing import Cleared, Clearing, Completing
 from worker.servicebus.connect import Bus, BusOptions, QueueSource, SubscriptionSource
+from worker.servicebus.contact import Contact
 from worker.servicebus.dead_letters import Browser, dead_letters_of
 from worker.servicebus.lanes import ReceiverLane
 from worker.servicebus.replaying import Replay
@@ -89,10 +90,20 @@ async def peeked(bus: Bus, queue: str = DEAD) -> list[Delivery]:
         return [each.delivery async for page in browser.pages() for each in page.messages]
 
 
+def heard_by(changes: list[str]) -> Contact:
+    return Contact(on_lost=lambda _failure: changes.append("lost"), on_back=lambda: changes.append("back"))
+
+
 async def replayed(
-    bus: Bus, plan: Plan, *, to: str = REQUESTS, rate_per_s: float | None = None, lanes: int = 1
+    bus: Bus,
+    plan: Plan,
+    *,
+    to: str = REQUESTS,
+    rate_per_s: float | None = None,
+    lanes: int = 1,
+    changes: list[str] | None = None,
 ) -> tuple[Replay, Cleared, Noted]:
-    journal, loop = Noted(), asyncio.get_running_loop()
+    journal, loop, contact = Noted(), asyncio.get_running_loop(), heard_by([] if changes is None else changes)
     async with Resender(bus, to) as resender:
         work = Replay(
             bus,
@@ -101,18 +112,22 @@ async def replayed(
             plan=plan,
             journal=journal,
             pace=Pace(rate_per_s, loop.time()),
+            contact=contact,
             on_completed=lambda _count: None,
             on_locked=lambda _count: None,
         )
         chosen = [*plan.chosen, *plan.sent]
         source = QueueSource(queue=DEAD)
-        clearing = Clearing(bus, source, chosen=chosen, work=work, lanes=lanes, window=10, lock_s=LOCK_S)
+        clearing = Clearing(
+            bus, source, chosen=chosen, work=work, contact=contact, lanes=lanes, window=10, lock_s=LOCK_S
+        )
         return work, await clearing.run(), journal
 
 
 def plan_of(deliveries: Sequence[Delivery], **options: Any) -> Plan:
     letters = [letter_of(each, FLOWS) for each in deliveries]
-    return planned(letters, options.pop("steps", {}), even_if_it_ran=options.pop("even_if_it_ran", False), **options)
+    history = History(steps=options.pop("steps", {}))
+    return planned(letters, history, asked="all", even_if_it_ran=options.pop("even_if_it_ran", False), **options)
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)
@@ -272,12 +287,24 @@ async def test_what_may_have_been_taken_after_a_cut_is_sent_again_only_where_tha
 async def test_a_cut_amid_completions_completes_the_rest_and_sends_nothing_twice(
     bus: Bus, client: ServiceBusClient, broker: EmbeddedBroker
 ) -> None:
+    """And says that the broker, which lets nobody in for a while, has gone and is back."""
     await bury(client, DYING, *numbered(12))
+    plan, changes = plan_of(await peeked(bus)), list[str]()
     broker.faults.cut_after_dispositions(DEAD, times=1)
-    work, cleared, _ = await replayed(bus, plan_of(await peeked(bus)))
+
+    def let_nobody_in() -> None:
+        if broker.facts.messages(REQUESTS):
+            broker.faults.refuse_connections()
+
+    with broker.facts.watched(let_nobody_in):
+        replaying = asyncio.create_task(replayed(bus, plan, changes=changes))
+        while not changes and not replaying.done():
+            await asyncio.wait({replaying}, timeout=0.02)
+    await broker.faults.admit_connections()
+    work, cleared, _ = await replaying
     assert len(broker.facts.messages(REQUESTS)) == len(work.sent) == 12
     assert broker.facts.messages(DEAD) == []
-    assert cleared.left == set()
+    assert (cleared.left, changes) == (set(), ["lost", "back"])
 
 
 async def test_what_the_queue_refuses_stays_with_the_reason_and_the_others_go(
@@ -317,7 +344,9 @@ async def test_purging_past_what_cannot_be_decoded(bus: Bus, client: ServiceBusC
     counts: list[int] = []
     source = QueueSource(queue=DYING)
     work = Completing(counts.append)
-    cleared = await Clearing(bus, source, chosen=[2, 3, 4], work=work, lanes=1, window=10, lock_s=LOCK_S).run()
+    contact = heard_by([])
+    clearing = Clearing(bus, source, chosen=[2, 3, 4], work=work, contact=contact, lanes=1, window=10, lock_s=LOCK_S)
+    cleared = await clearing.run()
     assert (cleared.completed, sum(counts)) == ({2, 3, 4}, 3)
     assert [each.message.message_id for each in broker.facts.messages(DYING)] == ["unreadable"]
 

@@ -52,6 +52,22 @@ async def test_a_port_where_nobody_listens(transport: Transport, unused_port: in
     assert " ssl:" not in said
 
 
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"AMQP\x00\x00\x09\x01"])
+async def test_a_port_where_something_else_than_amqp_is_spoken(answer: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, "azure.servicebus")  # a record would keep the connection
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(8)
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        said = await failure(at(server.sockets[0].getsockname()[1]), "amqp")
+        gc.collect()  # the SDK forgets the connection without closing it: it has to go while there is a loop
+    assert "what listens there speaks no AMQP" in said
+    assert "host and port" in said
+
+
 async def test_a_certificate_of_an_authority_that_nobody_named(transport: Transport, tmp_path: Path) -> None:
     async with EmbeddedBroker(QUEUES, tls=ThrowAwayAuthority(tmp_path).server_context("127.0.0.1")) as broker:
         said = await failure(broker.connection_string, transport)

@@ -26,6 +26,9 @@ ANSWERED: Final = Observed(
     run_id="08584",
     attempts=1,
     tries=(Attempt(began_at=100.5, ended_at=101.0, status=200),),
+    no_retry=None,
+    is_fetch=False,
+    is_replay=False,
     is_recalled=False,
     is_replied=True,
     copy_in_s=None,
@@ -34,6 +37,7 @@ ANSWERED: Final = Observed(
     settled=Settled.DONE,
     call_s=0.5,
     times=Times(
+        first_enqueued_at=100.0,
         enqueued_at=100.0,
         asked_at=None,
         started_at=100.25,

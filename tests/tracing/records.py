@@ -28,6 +28,7 @@ QUEUE: Final = TraceSpec(
     flows={FLOW.name: FLOW},
 )
 TIMES: Final = Times(
+    first_enqueued_at=100.0,
     enqueued_at=100.0,
     asked_at=90.0,
     started_at=101.0,

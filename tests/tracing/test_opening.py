@@ -14,7 +14,8 @@ from support.collector import Collector
 from worker.core.trace import Parent, parent_of
 from worker.tracing import export, losses
 from worker.tracing.current import current_trace
-from worker.tracing.opening import is_wanted, opened
+from worker.tracing.opening import opened
+from worker.tracing.variables import is_wanted
 
 from .records import ANSWERED, CONTEXT, QUEUE, SENDER
 
@@ -210,6 +211,59 @@ async def test_a_variable_that_the_sdk_refuses_is_warned_of(
     (line,) = log
     assert line["event"] == "tracing_unavailable"
     assert "schedule_delay_millis" in line["failure"]
+
+
+@pytest.mark.parametrize("header", ["api-key: TOPSECRET", "x-api-key TOPSECRET", "x;TOPSECRET", "a=b,TOPSECRET"])
+async def test_a_header_that_the_sdk_can_not_read_is_told_of_without_its_value(
+    header: str, collector: Collector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", header)
+    with structlog.testing.capture_logs() as log:
+        async with opened(QUEUE) as tracer:
+            assert tracer is not None
+    assert [line["event"] for line in log] == ["tracing_misconfigured", "tracing_started"]
+    assert log[0]["failure"].startswith("OTEL_EXPORTER_OTLP_HEADERS: expected NAME=VALUE")
+    assert "TOPSECRET" not in str(log) + caplog.text
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"OTEL_TRACES_SAMPLER": "bogus"}, "recognize sampler bogus"),
+        ({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "abc"}, "TRACES_SAMPLER_ARG"),
+        ({"OTEL_EXPORTER_OTLP_TIMEOUT": "abc"}, "Invalid timeout value 'abc'"),
+        ({"OTEL_EXPORTER_OTLP_COMPRESSION": "zzz"}, "compression type: zzz"),
+    ],
+)
+async def test_what_the_sdk_takes_its_default_for_is_one_event_of_ours(
+    variables: dict[str, str],
+    told: str,
+    collector: Collector,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with structlog.testing.capture_logs() as log:
+        async with opened(QUEUE) as tracer:
+            assert tracer is not None
+            tracer.record(TRACED)
+    assert [line["event"] for line in log] == ["tracing_misconfigured", "tracing_started"]
+    assert told in log[0]["failure"]
+    assert caplog.text == ""
+    assert len(collector.spans) == 5
+
+
+@pytest.mark.parametrize("url", ["not-a-url", "collector:4318", "http://", "http://[x?key=TOPSECRET", "http://x:0/"])
+async def test_an_endpoint_that_is_no_url_is_refused_at_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+    with structlog.testing.capture_logs() as log:
+        async with opened(QUEUE) as tracer:
+            assert tracer is None
+    (line,) = log
+    assert line["event"] == "tracing_unavailable"
+    assert line["failure"].startswith("OTEL_EXPORTER_OTLP_ENDPOINT: expected the collector's URL")
+    assert "TOPSECRET" not in line["failure"]
 
 
 async def test_another_protocol_than_http_is_warned_of_and_not_spoken(

@@ -1,6 +1,7 @@
 """How the HTTP surface answers: in JSON, refusals in a sentence, and nothing for others to store, frame or guess at."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from typing import Final, TypeAlias
 
 import orjson
@@ -16,6 +17,7 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 _SENTENCES: Final = {
+    400: "This isn't a request that HTTP knows.",
     404: "There is nothing here; the status page is at /.",
     405: "This can't be done here; /status lists what there is to see.",
 }
@@ -33,6 +35,27 @@ def refusal(status: int, sentence: str) -> web.Response:
 
 async def set_headers(_request: web.Request, response: web.StreamResponse) -> None:
     """For `on_response_prepare`; what a handler set itself stays."""
+    _dress(response)
+
+
+class Connection(web.RequestHandler):
+    """Answers what isn't HTTP, which reaches no handler, as plainly as the rest."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        super().handle_error(request, status, exc, message)  # raises where an answer has begun
+        answer = refusal(status, _SENTENCES.get(status, f"{HTTPStatus(status).phrase}."))
+        answer.force_close()
+        _dress(answer)
+        return answer
+
+
+def _dress(response: web.StreamResponse) -> None:
     response.headers["Server"] = "flowbridge"
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)

@@ -1,6 +1,5 @@
 """The worker's HTTP surface over aiohttp.web: probes, status and its page, metrics, and the steering of circuits."""
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -9,38 +8,21 @@ from aiohttp import web
 
 from worker.admin.answers import answered_plainly, json_answer, set_headers
 from worker.admin.events import Events
+from worker.admin.listening import listening
 from worker.admin.page.document import assembled_page
 from worker.admin.steering import steering_routes
 from worker.admin.surface import Exposition, Steer, Surface
 
 __all__ = ["Exposition", "Steer", "Surface", "serve"]
 
-IDLE_S: Final = 75.0  # longer than between two scrapes
 CLOSING_S: Final = 0.5
-
-# aiohttp logs a traceback for whatever strangers send to the port. What is our own fault `answered_plainly` tells.
-_UNHEARD: Final = logging.getLogger(f"{__name__}.unheard")
-_UNHEARD.setLevel(logging.CRITICAL)
 
 
 @asynccontextmanager
 async def serve(*, host: str, port: int, surface: Surface) -> AsyncIterator[int]:
     """The bound port (`port` 0: any free one), for as long as the context is open. OSError when it can't be bound."""
-    runner = web.AppRunner(
-        _application(surface),
-        access_log=None,
-        handle_signals=False,
-        logger=_UNHEARD,
-        keepalive_timeout=IDLE_S,
-        shutdown_timeout=CLOSING_S,
-    )
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, host, port)
-        await site.start()
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
+    async with listening(_application(surface), host=host, port=port, closing_s=CLOSING_S) as bound:
+        yield bound
 
 
 def _application(surface: Surface) -> web.Application:

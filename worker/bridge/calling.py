@@ -19,6 +19,7 @@ from worker.core.outcome import (
     FlowOutcome,
     HeldBack,
     Indeterminate,
+    NoRetry,
     Refused,
     Rejected,
     RequestOutcome,
@@ -95,6 +96,11 @@ class Calling:
     @property
     def tries(self) -> tuple[Attempt, ...]:
         return tuple(attempt for call in self.calls for attempt in call.tries)
+
+    @property
+    def no_retry(self) -> NoRetry | None:
+        """Of the last call."""
+        return self.calls[-1].no_retry if self.calls else None
 
     def ended(self, *, is_left: bool) -> None:
         """The work on the delivery has; `is_left`: without an end for the request."""

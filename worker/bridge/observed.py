@@ -4,15 +4,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from worker.core.attempt import Attempt
-from worker.core.outcome import HeldBack, Outcome
+from worker.core.outcome import HeldBack, NoRetry, Outcome
 from worker.core.settlement import Complete, DeadLetter, Settled
 from worker.core.trace import TraceContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
-    """On the loop's clock. Of the reply: None where there was none to publish, or it didn't end."""
+    """On the loop's clock. Of the reply: None where there was none to publish, or it didn't end.
 
+    `first_enqueued_at`: the request itself; of a copy that is before `enqueued_at`.
+    """
+
+    first_enqueued_at: float
     enqueued_at: float
     asked_at: float | None  # when the receive began that brought it, where that is known
     started_at: float
@@ -30,6 +34,8 @@ _LAST: Final = frozenset({Complete.__name__, DeadLetter.__name__})
 class Observed:
     """One delivery, from queue to settlement. `flow` is None where no route was found.
 
+    `is_fetch`: a copy that never calls, but fetches the answer of a run.
+
     `outcome` is None for a delivery given back unanswered, or whose copy fetches the answer; `defect` names our own
     error, if that was why. `trace_id` is known also where nothing is traced, from the request.
     """
@@ -46,6 +52,9 @@ class Observed:
     run_id: str | None
     attempts: int
     tries: tuple[Attempt, ...]  # made for this delivery
+    no_retry: NoRetry | None  # after them
+    is_fetch: bool
+    is_replay: bool
     is_recalled: bool  # answered from memory, without a call
     is_replied: bool
     copy_in_s: float | None  # a copy on the queue goes on with it, after so long
@@ -58,6 +67,7 @@ class Observed:
     context: TraceContext | None = None
     reply_to: str | None = None  # the queue where its sender waits; None also where the return address is wrong
     held_back: HeldBack | None = None
+    retry_after_s: float | None = None
     description: str | None = None  # of the dead letter
     detail: str | None = None
     defect: str | None = None
@@ -72,19 +82,25 @@ class Observed:
         return self.copy_in_s is not None
 
     @property
+    def earlier_s(self) -> float:
+        """From the request's enqueueing to that of the copy which this is a delivery of."""
+        return max(0.0, self.times.enqueued_at - self.times.first_enqueued_at)
+
+    @property
     def queue_wait_s(self) -> float:
+        """Of this delivery."""
         return max(0.0, self.times.started_at - self.times.enqueued_at)
 
     @property
     def elapsed_s(self) -> float:
-        """Enqueued to settled."""
-        return max(0.0, self.times.ended_at - self.times.enqueued_at)
+        """The request enqueued, to settled."""
+        return max(0.0, self.times.ended_at - self.times.first_enqueued_at)
 
     @property
     def reply_s(self) -> float | None:
-        """Enqueued to published."""
+        """The request enqueued, to published."""
         replied_at = self.times.replied_at
-        return None if replied_at is None else max(0.0, replied_at - self.times.enqueued_at)
+        return None if replied_at is None else max(0.0, replied_at - self.times.first_enqueued_at)
 
     @property
     def slack_s(self) -> float | None:

@@ -6,7 +6,7 @@ from typing import Protocol
 from worker.core.attempt import Attempt
 from worker.core.delivery import Delivery
 from worker.core.flow_spec import FlowSpec
-from worker.core.outcome import FlowOutcome, Indeterminate, Running, Unavailable
+from worker.core.outcome import FlowOutcome, Indeterminate, NoRetry, Running, Unavailable
 from worker.core.redelivery import Copy
 from worker.core.reply import Reply, Undelivered
 from worker.core.request import Call
@@ -108,6 +108,11 @@ class FlowCall(Protocol):
     @property
     def tries(self) -> Sequence[Attempt]:
         """Requests made so far."""
+        ...
+
+    @property
+    def no_retry(self) -> NoRetry | None:
+        """Why there is none after them, once `run` has ended without an answer."""
         ...
 
     async def run(self) -> FlowOutcome | Running:

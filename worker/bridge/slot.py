@@ -10,7 +10,8 @@ from worker.bridge.observed import Observed, Times
 from worker.bridge.process import Passage
 from worker.core.decode import request_id_of
 from worker.core.delivery import Delivery
-from worker.core.outcome import Unavailable
+from worker.core.outcome import Indeterminate, Unavailable
+from worker.core.redelivery import first_enqueued_at, is_replay
 from worker.core.request import ReturnAddress
 from worker.core.settlement import Abandon, Complete, DeadLetter, LeaveLocked, Settled, Settlement
 from worker.core.trace import parent_of
@@ -108,6 +109,9 @@ class Slot:
             run_id=None if outcome is None else run_id_of(outcome),
             attempts=0 if outcome is None else outcome.attempts,
             tries=passage.calling.tries,
+            no_retry=passage.calling.no_retry if isinstance(outcome, Unavailable | Indeterminate) else None,
+            is_fetch=request is not None and request.fetch is not None,
+            is_replay=is_replay(delivery),
             is_recalled=passage.is_recalled,
             is_replied=passage.is_replied,
             copy_in_s=passage.copying.copy_in_s,
@@ -116,6 +120,7 @@ class Slot:
             settled=settled,
             call_s=passage.calling.call_s,
             times=Times(
+                first_enqueued_at=first_enqueued_at(delivery),
                 enqueued_at=delivery.enqueued_at,
                 asked_at=self.asked_at,
                 started_at=self.started_at,
@@ -129,6 +134,7 @@ class Slot:
             context=passage.context,
             reply_to=passage.destination.queue if isinstance(passage.destination, ReturnAddress) else None,
             held_back=outcome.held_back if isinstance(outcome, Unavailable) else None,
+            retry_after_s=outcome.retry_after_s if isinstance(outcome, Unavailable) else None,
             description=None if dead is None else dead.description,
             detail=None if outcome is None else detail_of(outcome),
             defect=self.defect,

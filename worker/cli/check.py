@@ -3,6 +3,7 @@
 import shutil
 import sys
 import textwrap
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -54,8 +55,6 @@ def check(
     from worker import logs
 
     logs.configure("error")
-    if probe_flow:
-        typer.echo(f"Calls {', '.join(probe_flow)} with the body {{}}. This may start a run of each.", err=True)
     look = _check(config, round_trip=round_trip, probe_flows=probe_flow or [], shows_commands=roles, as_json=as_json)
     raise typer.Exit(in_loop(look))
 
@@ -68,7 +67,9 @@ async def _check(
 
     found: list[tuple[str, Finding]] = []
     shown: set[str] = set()
-    looked_at = sections(config, round_trip=round_trip, probe_flows=probe_flows, shows_commands=shows_commands)
+    looked_at = sections(
+        config, round_trip=round_trip, probe_flows=probe_flows, announce=_announce, shows_commands=shows_commands
+    )
     async for section in looked_at:
         found += [(section.title, finding) for finding in section.findings]
         if not as_json:
@@ -83,6 +84,10 @@ async def _check(
         hints = sum(finding.verdict is Verdict.HINT for _, finding in found)
         typer.echo(f"All is well: {len(found)} checks, {hints} hints.", err=True)
     return 0 if failed == 0 else OTHERWISE
+
+
+def _announce(flows: Iterable[str]) -> None:
+    typer.echo(f"Calls {', '.join(flows)} with the body {{}}. This may start a run of each.", err=True)
 
 
 def _show(section: "Section", shown: set[str]) -> None:

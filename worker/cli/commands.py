@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from worker.cli import check, child, demo, emulator, explain, request, route, run
+from worker.cli import check, child, demo, door, emulator, explain, request, route, run
 from worker.cli.bench import command as bench
 from worker.cli.dead_letters import command as dead_letters
 from worker.cli.failure import BAD_SETTINGS, tell
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 app.command("demo", short_help="The whole bridge on this machine, nothing to set up.")(demo.demo)
 app.command("run", short_help="The worker.")(run.run)
+app.command("door", short_help="The answers over HTTPS, for who can't hold a queue session.")(door.door)
 app.command("request", short_help="Send one request and wait for its answer.")(request.request)
 app.command("route", short_help="Where would a message go, and why? Sends nothing.")(route.route)
 app.add_typer(dead_letters.app, name="dead-letters", short_help="Requests that were given up: look, replay, purge.")

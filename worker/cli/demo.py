@@ -119,7 +119,7 @@ def _tell_addresses(screen: "Screen", stage: "Stage") -> None:
     screen.say(
         "\nEverything stays up until Ctrl-C:\n"
         f"  broker    {stage.connection_string}\n"
-        f"  worker    {stage.worker_url}/readyz  {stage.worker_url}/status\n"
+        f"  worker    {stage.worker_url}/ (its status page)  {stage.worker_url}/readyz  {stage.worker_url}/status\n"
         f"  flows     {stage.flows_url}\n"
         f"  identity  {stage.identity_url}\n"
         "\nIn another terminal:\n"

@@ -72,10 +72,10 @@ def _named(logs: Sequence[str]) -> Sequence[str]:
 
 def _read(name: str, search: Search, *, is_one_of_many: bool) -> None:
     """What breaks off is told of, and what came before it counts."""
-    source = Path(name).name if is_one_of_many and name != _STDIN else None
+    file = Path(name).name if is_one_of_many and name != _STDIN else None
     try:
         with _opened(name) as log:
-            search.read(iter(partial(log.readline, _LONGEST_LINE_BYTES), b""), source=source)
+            search.read(iter(partial(log.readline, _LONGEST_LINE_BYTES), b""), file=file)
     except (EOFError, zlib.error, gzip.BadGzipFile) as broken:
         typer.echo(
             f"flowbridge: {name} ends within its compressed data ({broken}); what came before was read.", err=True

@@ -1,5 +1,6 @@
 """How a command says that it could not do its work."""
 
+import errno
 from collections.abc import Iterator
 from typing import Final
 
@@ -11,6 +12,7 @@ from worker.settings import SettingsInvalid
 
 OTHERWISE: Final = 1
 BAD_SETTINGS: Final = 2
+_OF_LISTENING: Final = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
 
 
 class CommandFailed(Exception):
@@ -41,6 +43,9 @@ def _leaves(error: Exception) -> Iterator[Exception]:
 def _sentence(error: Exception) -> str:
     if isinstance(error, CommandFailed | BusFailure):
         return str(error)
+    if isinstance(error, OSError) and error.errno in _OF_LISTENING:
+        where = str(error.strerror).removeprefix("error while attempting to bind on address ")
+        return f"Can't listen: {where}. Set another http.port (or http.host), or end what listens there."
     if isinstance(error, OSError) and error.strerror:
         subject = "" if error.filename is None else f"{error.filename}: "
         return f"{subject}{error.strerror}. Check the address or path, and that nothing else uses it."

@@ -97,7 +97,8 @@ async def _ask(settings: Settings, reply_queue: str | None, arguments: dict[str,
         except BusRefused as refused:
             raise CommandFailed(str(refused)) from None
         except NoReply as missing:
-            request_id, line = missing.request_id, f"no reply: {missing}"
+            request_id = missing.request_id
+            line = f"no reply: {missing}" if missing.sent else str(missing)  # which says why it wasn't sent
         else:
             request_id, line = reply.request_id, _outcome_line(reply)
     typer.echo(redact(line), err=True)

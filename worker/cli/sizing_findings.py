@@ -5,6 +5,7 @@ from typing import Final
 
 from worker.app import bulkhead_of
 from worker.cli.finding import Finding, hint, ok
+from worker.cli.listing import some_of
 from worker.core import sizing
 from worker.core.sizing import Bound, FlowLimits
 from worker.settings import Settings
@@ -86,18 +87,20 @@ def _contradictions(settings: Settings, processes: int) -> Iterator[Finding]:
         waiting = f"worker.concurrency is {concurrency}, but this worker's share of the flows' concurrency is {calls}"
         remedy = f"lower it to {SLOTS_FOR_A_CALL * calls}, or raise the flows' concurrency"
         yield hint("throughput", f"{waiting}: what waits here is locked, and no other worker can take it; {remedy}")
-    for name, flow in flows.items():
-        if flow.concurrency < workers:
-            each = f"flow {name} takes {flow.concurrency} calls at once, but each of {workers} workers may make one"
-            yield hint("throughput", f"{each}; set worker.replicas to {flow.concurrency}, or raise its concurrency")
+    few = {name: flow.concurrency for name, flow in flows.items() if flow.concurrency < workers}
+    if few:
+        taken = some_of([f"flow {name} takes {calls} calls at once" for name, calls in few.items()])
+        remedy = f"set worker.replicas to {min(few.values())}, or raise the flow's concurrency"
+        yield hint("throughput", f"{taken}, but each of {workers} workers may make one; {remedy}")
     places = bulkhead_of(settings)
-    for name in _chosen(settings):
-        if shares[name] > places.most(name) and settings.worker.replicas_dns is None:
-            wanted = f"flow {name} may be called {flows[name].concurrency} times at once"
-            slots = f"{workers} workers" if workers > 1 else "the worker"
-            there = f"{slots} of {concurrency} slots can make {workers * places.most(name)} calls of it"
-            remedy = "raise worker.concurrency or worker.replicas, or lower the flow's concurrency"
-            yield hint("throughput", f"{wanted}, but {there}; {remedy}")
+    unreached = [name for name in _chosen(settings) if shares[name] > places.most(name)]
+    if unreached and settings.worker.replicas_dns is None:
+        wanted = some_of([f"flow {name} may be called {flows[name].concurrency} times at once" for name in unreached])
+        slots = f"{workers} workers" if workers > 1 else "the worker"
+        most = min(workers * places.most(name) for name in unreached)
+        there = f"{slots} of {concurrency} slots can make {most} calls of {'it' if len(unreached) == 1 else 'each'}"
+        remedy = "raise worker.concurrency or worker.replicas, or lower the flow's concurrency"
+        yield hint("throughput", f"{wanted}, but {there}; {remedy}")
 
 
 def _chosen(settings: Settings) -> Iterator[str]:

@@ -69,6 +69,19 @@ class HeldBack(StrEnum):
     STOP = auto()  # of the worker
 
 
+class NoRetry(StrEnum):
+    """Why a flow that was called isn't called again, as the log names it."""
+
+    NOT_IDEMPOTENT = "not-idempotent"
+    ATTEMPTS_SPENT = "attempts-spent"
+    NO_TIME = "no-time"
+    BUDGET_SPENT = "budget-spent"
+    ASKED_TO_WAIT = "asked-to-wait"  # longer than a call that nobody waits for is held
+    CIRCUIT = "circuit"
+    PLACE = "place"
+    TOKEN = "token"  # noqa: S105 - a name
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unavailable:
     """The flow surely did not run. `attempts` is 0 when it was never called."""

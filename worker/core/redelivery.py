@@ -22,6 +22,7 @@ _LEAST_HANDOVER_S = 0.2  # so that the original has gone before the copy comes
 LEAST_TIME_S = 1.0  # that a copy needs before its deadline, to be called and answered
 LEAST_WAIT_S = 1.0  # for what our own limits hold back
 _OF_AN_ANSWER = frozenset({ANSWER_ATTEMPTS, ANSWER_FLOW, ANSWER_LOCATION, ANSWER_RUN_ID})
+_OF_A_COPY = frozenset({DELIVERY_ATTEMPT, ANSWER_LOCATION})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +116,7 @@ def plan_fetch(running: Running, delivery: Delivery, *, flow: str, delay_s: floa
 
 def is_replay(delivery: Delivery) -> bool:
     """Whether an operator sent it again, rather than its sender for the first time, or a worker."""
-    return REQUEST_ID in delivery.properties and DELIVERY_ATTEMPT not in delivery.properties
+    return REQUEST_ID in delivery.properties and not _OF_A_COPY & delivery.properties.keys()
 
 
 def origin_of(delivery: Delivery) -> tuple[str, int]:

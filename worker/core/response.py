@@ -246,10 +246,16 @@ def _turned_away(response: Response, error: PlatformError | None, attempts: int)
 
 def _said(response: Response, error: PlatformError | None) -> str:
     if error is not None:
-        return f"The platform answered with HTTP {response.status} {error.code}: {error.message}".rstrip(": ")
+        return _sentence(
+            f"The platform answered with HTTP {response.status} {error.code}: {error.message}".rstrip(": ")
+        )
     if isinstance(response.body, Flaw):
         return f"The platform answered with HTTP {response.status}, but {_flaw(response, response.body)}."
     return f"The platform answered with HTTP {response.status}."
+
+
+def _sentence(said: str) -> str:
+    return said if said.endswith((".", "!", "?", "…")) else f"{said}."
 
 
 def _error(response: Response) -> PlatformError | None:

@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from worker.core.flow_spec import RetrySpec
+from worker.core.outcome import NoRetry
 
 # An attempt with less time than this can hardly end well: it would only turn "surely did not run" into "may have run".
 LEAST_ATTEMPT_S: Final = 0.25
@@ -42,6 +43,13 @@ def next_delay_s(
     delay_s = max(draw * backoff_s, retry_after_s or 0.0)
     longest_s = spec.max_s if remaining_s is None else remaining_s - least_s
     return delay_s if delay_s <= longest_s else None
+
+
+def why_no_delay(spec: RetrySpec, attempt: int, *, remaining_s: float | None) -> NoRetry:
+    """Why `next_delay_s` gives up."""
+    if attempt >= spec.attempts:
+        return NoRetry.ATTEMPTS_SPENT
+    return NoRetry.ASKED_TO_WAIT if remaining_s is None else NoRetry.NO_TIME
 
 
 def next_poll_s(polls: int, *, retry_after_s: float | None, remaining_s: float = math.inf) -> float | None:

@@ -11,10 +11,10 @@ from yarl import URL
 
 from worker.core.attempt import Attempt
 from worker.core.breaker import Permit
-from worker.core.outcome import Expired, FlowOutcome, HeldBack, Indeterminate, Running, Unavailable
+from worker.core.outcome import Expired, FlowOutcome, HeldBack, Indeterminate, NoRetry, Running, Unavailable
 from worker.core.request import Call
 from worker.core.response import Again, AttemptResult, Ended, NoAnswer, is_own_answer, judge_response, judge_silence
-from worker.core.retry import LEAST_ATTEMPT_S, next_delay_s, next_poll_s
+from worker.core.retry import LEAST_ATTEMPT_S, next_delay_s, next_poll_s, why_no_delay
 from worker.core.trace import attempt_part
 from worker.flow.exchange import Departure, HttpRequest, exchange
 from worker.flow.gate import CircuitOpen, KeptOut, NoStart, TimeUp
@@ -25,21 +25,28 @@ from worker.flow.token import NoToken
 
 TOO_LITTLE_TIME: Final = "TooLittleTimeLeft"
 WITHOUT_TOKEN_S: Final = 10.0  # a request that found no token comes back after this: an endpoint is asked every 5 s
+_NOT_AGAIN: Final = {
+    NoRetry.BUDGET_SPENT: "too many calls failed of late",
+    NoRetry.CIRCUIT: "its circuit is open",
+    NoRetry.PLACE: "other calls hold every start that its rate leaves before the deadline",
+    NoRetry.TOKEN: "there was no token to call it with",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _NotSent:
-    """The flow was not called, and why."""
+    """The flow was not called, and why; `no_retry` says that of one that had been called before."""
 
     outcome: Unavailable | Expired
     again: Again
+    no_retry: NoRetry = NoRetry.NO_TIME
 
 
 _Result: TypeAlias = AttemptResult | _NotSent
 
 
 class FlowCall:
-    """`tries`: the requests made so far."""
+    """`tries`: the requests made so far; `no_retry`: why there is none after them, once it has ended without answer."""
 
     def __init__(self, call: Call, line: Line) -> None:
         self._call = call
@@ -51,7 +58,7 @@ class FlowCall:
         self._departures: list[Departure] = []  # of attempts that are under way, or that nothing is known of
         self._doubt: Indeterminate | None = None  # what is known of an attempt that may have run
         self._is_let_through = False
-        self._is_budget_spent = False
+        self.no_retry: NoRetry | None = None
         self.tries: list[Attempt] = []
 
     @property
@@ -67,10 +74,13 @@ class FlowCall:
         if isinstance(last, Running):
             return last
         outcome = last.outcome
+        if last.again is Again.IF_IDEMPOTENT and not self._flow.idempotent:
+            self.no_retry = NoRetry.NOT_IDEMPOTENT
         if self._doubt is not None and isinstance(outcome, Unavailable | Expired):
             return replace(self._doubt, attempts=self.attempts)
-        if self._is_budget_spent and isinstance(outcome, Unavailable | Indeterminate):
-            return replace(outcome, detail=f"{outcome.detail} It was not called again: too many calls failed of late.")
+        why = None if self.no_retry is None else _NOT_AGAIN.get(self.no_retry)
+        if why is not None and isinstance(outcome, Unavailable | Indeterminate):
+            return replace(outcome, detail=f"{outcome.detail} It was not called again: {why}.")
         return outcome
 
     def cut_short(self, why: str) -> Unavailable | Indeterminate:
@@ -91,8 +101,11 @@ class FlowCall:
         ):
             if attempt.retry_state.attempt_number > 1:
                 result = await self._try(self._now())
-                if isinstance(result, _NotSent) and isinstance(result.outcome, Expired):
-                    break  # the attempt before says more
+                if isinstance(result, _NotSent) and self.attempts:
+                    self.no_retry = result.no_retry
+                    if isinstance(result.outcome, Expired):
+                        break  # the attempt before says more
+                    result = _kept_out_after(last, result)
                 last = result
             attempt.retry_state.set_result(last)
         return last
@@ -106,19 +119,23 @@ class FlowCall:
         """Infinite where the next attempt isn't worth starting, or the flow has had its share of them."""
         last: _Result | None = None if state.outcome is None else state.outcome.result()
         outcome = None if last is None or isinstance(last, Running) else last.outcome
-        deadline = self._call.deadline
+        deadline, retry = self._call.deadline, self._call.retry
+        remaining_s = None if deadline is None else deadline - self._now()
         delay_s = next_delay_s(
-            self._call.retry,
+            retry,
             state.attempt_number,
             retry_after_s=outcome.retry_after_s if isinstance(outcome, Unavailable) else None,
-            remaining_s=None if deadline is None else deadline - self._now(),
+            remaining_s=remaining_s,
             draw=random.random(),  # noqa: S311 - jitter
             least_s=LEAST_ATTEMPT_S if self._is_let_through else self._gate.least_attempt_s(),
         )
-        if delay_s is None:
-            return math.inf
-        self._is_budget_spent = isinstance(last, Ended) and not self._gate.may_repeat()
-        return math.inf if self._is_budget_spent else delay_s
+        if delay_s is not None and (isinstance(last, _NotSent) or self._gate.may_repeat()):
+            self.no_retry = None
+            return delay_s
+        if not isinstance(last, _NotSent):  # else it stays what kept it out
+            spent = why_no_delay(retry, state.attempt_number, remaining_s=remaining_s) if delay_s is None else None
+            self.no_retry = spent or NoRetry.BUDGET_SPENT
+        return math.inf
 
     async def _try(self, now: float) -> _Result:
         admission = self._gate.enter_at_once(now) or await self._gate.enter(self._call.deadline)
@@ -137,7 +154,7 @@ class FlowCall:
                 retry_after_s=WITHOUT_TOKEN_S,
                 held_back=None if self.attempts else HeldBack.TOKEN,
             )
-            return _NotSent(outcome=unavailable, again=Again.SAFELY)
+            return _NotSent(outcome=unavailable, again=Again.SAFELY, no_retry=NoRetry.TOKEN)
         finally:
             self._gate.leave(admission)
         return result
@@ -254,7 +271,7 @@ class FlowCall:
                     retry_after_s=admission.starts_in_s,
                     held_back=None if self.attempts else HeldBack.PLACE,
                 )
-                return _NotSent(outcome=unavailable, again=Again.NEVER)
+                return _NotSent(outcome=unavailable, again=Again.NEVER, no_retry=NoRetry.PLACE)
             case CircuitOpen():
                 unavailable = Unavailable(
                     detail=f"The circuit of flow {self._flow.name} is open after failures; it was not called.",
@@ -262,8 +279,21 @@ class FlowCall:
                     retry_after_s=admission.reopens_in_s,
                     held_back=None if self.attempts else HeldBack.CIRCUIT,
                 )
-                return _NotSent(outcome=unavailable, again=Again.NEVER)
+                return _NotSent(outcome=unavailable, again=Again.NEVER, no_retry=NoRetry.CIRCUIT)
         assert_never(admission)
+
+
+def _kept_out_after(last: _Result, kept_out: _NotSent) -> _NotSent:
+    """What the attempt before brought says more than what kept the next one from being made; but for the time to wait.
+
+    Where it is in doubt, it has the last word anyway.
+    """
+    if isinstance(last, Running) or not (
+        isinstance(last.outcome, Unavailable) and isinstance(kept_out.outcome, Unavailable)
+    ):
+        return kept_out
+    wait_s = max(last.outcome.retry_after_s or 0.0, kept_out.outcome.retry_after_s or 0.0)
+    return replace(kept_out, outcome=replace(last.outcome, retry_after_s=wait_s or None))
 
 
 def _is_better(result: AttemptResult, *, than: AttemptResult) -> bool:

@@ -10,8 +10,8 @@ Here live the matching of answers to callers and their time-outs. What does not 
 knowledge of flows.
 """
 
+from worker.core.typed_reply import TypedReply
 from worker.requester.correlation import BusRefused, NoReply, RequesterStatistics
 from worker.requester.requester import Requester
-from worker.requester.typed_reply import TypedReply
 
 __all__ = ["BusRefused", "NoReply", "Requester", "RequesterStatistics", "TypedReply"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from worker.core.delivery import Delivery
-from worker.requester.typed_reply import TypedReply, read_reply
+from worker.core.typed_reply import TypedReply, read_reply
 
 _REMEMBERED: Final = 10_000  # ended requests by which a late answer is told from a foreign one
 
@@ -68,7 +68,8 @@ class Correlation:
         if len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)
 
-    def answer(self, delivery: Delivery) -> None:
+    def answer(self, delivery: Delivery) -> bool:
+        """True: nobody else waits for it."""
         request_id = delivery.correlation_id or ""
         future = self._waiting.get(request_id)
         if future is not None and not future.done():
@@ -78,6 +79,10 @@ class Correlation:
             self._late += 1
         else:
             self._foreign += 1
+        return True
+
+    def refused(self, detail: str) -> None:
+        self.fail_all(lambda request_id: BusRefused(detail, request_id=request_id))
 
     def fail_all(self, failure_of: Callable[[str], NoReply | BusRefused]) -> None:
         """`failure_of` a request id: what its caller is told."""

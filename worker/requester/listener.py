@@ -1,24 +1,35 @@
-"""The task that receives every answer of one requester's session."""
+"""The task that receives every answer of one session."""
 
 import asyncio
 import random
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
+from worker.core.delivery import Delivery
 from worker.core.failures import BusUnreachable, Misconfigured
-from worker.requester.correlation import BusRefused, Correlation
 from worker.servicebus.pauses import pause_s
 from worker.servicebus.reply_session import ReplySession
+
+
+class Answers(Protocol):
+    """Whom they are for."""
+
+    def answer(self, delivery: Delivery) -> bool:
+        """Whether it need not come again; else somebody tells the session when."""
+
+    def refused(self, detail: str) -> None:
+        """None can come before somebody changes something."""
 
 
 class Listener:
     """Runs inside its `async with`. A lost session is opened again, under the same name, for as long as it takes."""
 
-    def __init__(self, session: ReplySession, correlation: Correlation) -> None:
+    def __init__(self, session: ReplySession, answers: Answers) -> None:
         self.refusal: str | None = None  # why no answer can come before somebody changes something
+        self.is_open = False
         self.reconnects = 0
         self._session = session
-        self._correlation = correlation
+        self._answers = answers
         self._tasks = asyncio.TaskGroup()
         self._listening: asyncio.Task[None] | None = None
         self._is_leaving = False
@@ -45,12 +56,14 @@ class Listener:
             while not self._is_leaving:
                 try:
                     await self._session.open()
-                    self.refusal, failures = None, 0
+                    self.refusal, self.is_open, failures = None, True, 0
                     await self._receive()
                 except BusUnreachable:
                     self.reconnects += 1
                 except Misconfigured as failure:
-                    self._refuse(str(failure))
+                    self.refusal = str(failure)
+                    self._answers.refused(self.refusal)
+                self.is_open = False
                 failures += 1
                 await asyncio.sleep(pause_s(failures, draw=random.random()))  # noqa: S311 - jitter, not a secret
         finally:
@@ -59,8 +72,5 @@ class Listener:
     async def _receive(self) -> None:
         while not self._is_leaving:
             for delivery in await self._session.receive():
-                self._correlation.answer(delivery)
-
-    def _refuse(self, detail: str) -> None:
-        self.refusal = detail
-        self._correlation.fail_all(lambda request_id: BusRefused(detail, request_id=request_id))
+                if self._answers.answer(delivery):
+                    self._session.done(delivery)

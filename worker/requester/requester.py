@@ -13,9 +13,9 @@ from azure.core.credentials_async import AsyncTokenCredential
 
 from worker.core.delivery import PropertyValue
 from worker.core.trace import TRACE_PARENT
+from worker.core.typed_reply import TypedReply
 from worker.requester.correlation import BusRefused, Correlation, NoReply, RequesterStatistics
 from worker.requester.listener import Listener
-from worker.requester.typed_reply import TypedReply
 from worker.servicebus.connect import Bus, BusOptions
 from worker.servicebus.outbox import Outbox
 from worker.servicebus.outgoing import LONGEST_ID, Outgoing

@@ -18,6 +18,7 @@ from worker.core.delivery import Delivery
 from worker.core.failures import BusFailure, BusUnreachable
 from worker.core.settlement import Abandon, Complete, LeaveLocked, Settled
 from worker.servicebus.connect import Bus, Source
+from worker.servicebus.contact import Contact
 from worker.servicebus.dead_letters import Browser
 from worker.servicebus.lanes import ReceiverLane
 from worker.servicebus.pauses import pause_s
@@ -93,17 +94,30 @@ def lanes_for(count: int) -> int:
 
 
 class Clearing:
-    """`lock_s`: how long the source's locks last; `window`: messages that a lane asks for at once."""
+    """`lock_s`: how long the source's locks last; `window`: messages that a lane asks for at once.
+
+    `cleared`: so far, also where `run` raises.
+    """
 
     def __init__(
-        self, bus: Bus, source: Source, *, chosen: Iterable[int], work: Work, lanes: int, window: int, lock_s: float
+        self,
+        bus: Bus,
+        source: Source,
+        *,
+        chosen: Iterable[int],
+        work: Work,
+        contact: Contact,
+        lanes: int,
+        window: int,
+        lock_s: float,
     ) -> None:
         self._bus = bus
         self._source = source
         self._work = work
+        self._contact = contact
         self._lanes = [ReceiverLane(bus, source, window=window, lock_s=lock_s) for _ in range(lanes)]
         self._patience_s = lock_s + _BEYOND_A_LOCK_S
-        self._cleared = Cleared(left=set(chosen))
+        self.cleared = Cleared(left=set(chosen))
         self._passed: dict[int, tuple[ReceiverLane, Delivery]] = {}
         self._passed_bytes = 0
         self._in_hand = 0
@@ -118,18 +132,18 @@ class Clearing:
     async def run(self) -> Cleared:
         """Leaves nothing locked that it could give back."""
         self._progress_at = self._now()
-        if self._cleared.left:
+        if self.cleared.left:
             try:
                 ends = await asyncio.gather(*(self._clear(lane) for lane in self._lanes), return_exceptions=True)
             finally:
                 await asyncio.gather(*(self._give_back(lane) for lane in self._lanes))
             for error in filter(None, ends):
                 raise error
-        return self._cleared
+        return self.cleared
 
     @property
     def _is_over(self) -> bool:
-        return self._is_stopped or self._cleared.failure is not None or not self._cleared.left
+        return self._is_stopped or self.cleared.failure is not None or not self.cleared.left
 
     async def _clear(self, lane: ReceiverLane) -> None:
         try:
@@ -141,7 +155,7 @@ class Clearing:
                 elif await self._is_exhausted():
                     return
         except BusFailure as failure:
-            self._cleared.failure = self._cleared.failure or failure
+            self.cleared.failure = self.cleared.failure or failure
         except BaseException:  # the work's own, such as a journal that can't be written: nobody goes on without it
             self.stop()
             raise
@@ -169,13 +183,13 @@ class Clearing:
         return deliveries
 
     async def _deal_with(self, lane: ReceiverLane, deliveries: Sequence[Delivery]) -> None:
-        chosen = [each for each in deliveries if each.sequence_number in self._cleared.left]
+        chosen = [each for each in deliveries if each.sequence_number in self.cleared.left]
         taken = Taken()
         self._in_hand += len(chosen)
         try:
             if chosen and not self._is_over:
                 taken = await self._work.take(chosen)
-                self._cleared.left -= {each.sequence_number for each in taken.to_leave}
+                self.cleared.left -= {each.sequence_number for each in taken.to_leave}
                 self._progress_at = self._now()
                 await self._complete(lane, taken.to_complete)
         finally:
@@ -191,8 +205,8 @@ class Clearing:
             done = [delivery for delivery, end in by_end if end is Settled.DONE]
             if done:
                 numbers = {delivery.sequence_number for delivery in done}
-                self._cleared.completed |= numbers
-                self._cleared.left -= numbers
+                self.cleared.completed |= numbers
+                self.cleared.left -= numbers
                 self._progress_at = self._now()
                 self._work.completed(done)
             deliveries = [delivery for delivery, end in by_end if end is Settled.FAILED]
@@ -223,13 +237,13 @@ class Clearing:
             is_first_look, self._looked_at = self._looked_at < self._progress_at, now
             try:
                 async with Browser(self._bus, self._source) as browser:
-                    there = await browser.which_of(self._cleared.left)
+                    there = await browser.which_of(self.cleared.left)
             except BusUnreachable:  # the lanes see to that
                 return False
-            self._cleared.gone |= self._cleared.left - there
-            self._cleared.left &= there
-            if self._cleared.left and is_first_look:
-                self._work.waits_for_locks(len(self._cleared.left))
+            self.cleared.gone |= self.cleared.left - there
+            self.cleared.left &= there
+            if self.cleared.left and is_first_look:
+                self._work.waits_for_locks(len(self.cleared.left))
         return False
 
     async def _give_back(self, lane: ReceiverLane) -> None:
@@ -243,12 +257,14 @@ class Clearing:
         while True:
             try:
                 await lane.open()
-            except BusUnreachable:
+            except BusUnreachable as failure:
                 failures += 1
+                self._contact.missed(failure)
                 if self._is_over or self._now() - began > OUTAGE_S:
                     raise
                 await asyncio.sleep(pause_s(failures, draw=random.random()))  # noqa: S311 - jitter, not a secret
             else:
+                self._contact.found()
                 self._progress_at = max(self._progress_at, self._now())
                 return
 

@@ -77,6 +77,12 @@ def explain(error: Exception, doing: str) -> BusFailure:
         case Fault.UNTRUSTED | Fault.NAME_UNKNOWN | Fault.CONNECTION_REFUSED | Fault.UNREACHABLE:
             why = unreachable(error) or f"no connection to the broker ({_text(error)}). {REACH}"
             return BusUnreachable(f"{doing} failed: {why}")
+        case Fault.NO_AMQP:
+            return BusUnreachable(
+                f"{doing} failed: what listens there speaks no AMQP, as a web server or another program doesn't "
+                f"({_text(error)}). Check the broker's host and port (5671 for AMQP; 443 only for web sockets, "
+                'transport = "websockets").'
+            )
         case Fault.OTHER:
             return BusUnreachable(f"{doing} failed: {_text(error)}")
     assert_never(fault)

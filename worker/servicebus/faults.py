@@ -41,6 +41,7 @@ class Fault(StrEnum):
     NAME_UNKNOWN = "name-unknown"
     CONNECTION_REFUSED = "connection-refused"
     UNREACHABLE = "unreachable"
+    NO_AMQP = "no-amqp"
     OTHER = "other"
 
 
@@ -54,6 +55,9 @@ _OF_KINDS: Final[tuple[tuple[type[Exception], Fault], ...]] = (
     (OperationTimeoutError, Fault.TIMED_OUT),
     (TimeoutError, Fault.TIMED_OUT),
 )
+
+
+_OF_OTHER_PROTOCOLS: Final = ("received invalid frame type", "mismatching amqp header", "reciprocal protocol header")
 
 
 def fault_of(error: Exception) -> Fault:
@@ -72,6 +76,8 @@ def fault_of(error: Exception) -> Fault:
         return kind
     if condition_of(error) == "amqp:not-allowed" and "session" in told:
         return Fault.SESSIONS
+    if any(words in told for words in _OF_OTHER_PROTOCOLS):
+        return Fault.NO_AMQP
     return _of_connection(error)
 
 

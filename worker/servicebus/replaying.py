@@ -21,6 +21,7 @@ from worker.core.failures import BusUnreachable, Misconfigured
 from worker.core.redelivery import Copy
 from worker.servicebus.clearing import OUTAGE_S, Taken
 from worker.servicebus.connect import Bus, QueueSource
+from worker.servicebus.contact import Contact
 from worker.servicebus.dead_letters import Browser
 from worker.servicebus.pauses import pause_s
 from worker.servicebus.resending import Resender
@@ -30,7 +31,7 @@ _LEAST_LOCK_S: Final = 1.0  # that must be left of a lock for sending to begin: 
 
 class Journal(Protocol):
     def write(self, step: Step, copies: Iterable[Copy]) -> None:
-        """Raises OSError."""
+        """What this raises ends the replay."""
 
 
 class Replay:
@@ -48,6 +49,7 @@ class Replay:
         plan: Plan,
         journal: Journal,
         pace: Pace,
+        contact: Contact,
         to_flow: str | None = None,
         on_completed: Callable[[int], None],
         on_locked: Callable[[int], None],
@@ -61,6 +63,7 @@ class Replay:
         self._plan = plan
         self._journal = journal
         self._pace = pace
+        self._contact = contact
         self._to_flow = to_flow
         self._on_completed = on_completed
         self._on_locked = on_locked
@@ -119,7 +122,10 @@ class Replay:
             for refusal in resent.refused:
                 self.failed[refusal.copy.original.sequence_number] = refusal.why
             if resent.failure is None:
+                self._contact.found()
                 return
+            if failures and not resent.sent:  # the first may be of this link alone
+                self._contact.missed(resent.failure)
             failures = 0 if resent.sent else failures + 1
             began = self._now() if resent.sent else began
             if isinstance(resent.failure, Misconfigured) or self._now() - began > OUTAGE_S or self._is_stopped.is_set():
@@ -150,17 +156,21 @@ class Replay:
         began, failures = self._now(), 0
         while True:
             try:
-                return await arrived(self._bus, self._queue, copy_ids)
-            except BusUnreachable:
+                there = await arrived(self._bus, self._queue, copy_ids)
+            except BusUnreachable as failure:
                 failures += 1
+                self._contact.missed(failure)
                 if self._now() - began > OUTAGE_S or self._is_stopped.is_set():
                     raise
                 await self._pause(pause_s(failures, draw=random.random()))  # noqa: S311 - jitter, not a secret
+            else:
+                self._contact.found()
+                return there
 
     def _has_sent(self, copies: Sequence[Copy]) -> None:
-        self._journal.write(Step.SENT, copies)
         self._last_sent += [copy.message_id for copy in copies]
         self.sent |= {copy.original.sequence_number for copy in copies}
+        self._journal.write(Step.SENT, copies)
 
     async def _pause(self, seconds: float) -> None:
         if seconds > 0:

@@ -30,8 +30,9 @@ MOST_UNCOMPLETED: Final = 8  # while answers keep coming
 class ReplySession:
     """After a `BusFailure` it must be opened again; the broker may first wait out the lock of the lost link.
 
-    Answers are handed out at once and completed later, one between two receives: an answer never waits for more than
-    one completion of another.
+    Answers are handed out at once and stay in the queue until somebody is done with them: those that are not by the
+    end of the session come again in the next of its name. They are completed later, one between two receives: an
+    answer never waits for more than one completion of another.
     """
 
     def __init__(self, bus: Bus, queue: str, session_id: str) -> None:
@@ -39,7 +40,8 @@ class ReplySession:
         self._source = QueueSource(queue=queue)
         self._session_id = session_id
         self._receiver: ServiceBusReceiver | None = None
-        self._handed_out: deque[ServiceBusReceivedMessage] = deque()
+        self._held: dict[str, ServiceBusReceivedMessage] = {}  # by lock token
+        self._to_complete: deque[ServiceBusReceivedMessage] = deque()
         self._is_quiet = False
         self._renew_at = 0.0
         self._discards = Discards()
@@ -61,6 +63,12 @@ class ReplySession:
         except Exception as error:
             raise explain(error, f"Receiving from a session of {self._source}") from error
 
+    def done(self, delivery: Delivery) -> None:
+        """It need not come again. Nothing to do for one that came before the session was last opened."""
+        message = self._held.pop(delivery.lock_token, None)
+        if message is not None:
+            self._to_complete.append(message)
+
     async def close(self) -> None:
         if self._receiver is not None:
             await to_the_end(self._complete_all(self._receiver))
@@ -70,34 +78,35 @@ class ReplySession:
     def _drop(self) -> None:
         self._discards.add(self._receiver)
         self._receiver = None
-        self._handed_out.clear()  # uncompleted ones come again, and find nobody waiting
+        self._held.clear()
+        self._to_complete.clear()
 
     async def _receive(self, receiver: ServiceBusReceiver) -> list[Delivery]:
-        if self._handed_out and (self._is_quiet or len(self._handed_out) >= MOST_UNCOMPLETED):
+        if self._to_complete and (self._is_quiet or len(self._to_complete) >= MOST_UNCOMPLETED):
             await self._complete_oldest(receiver)
         to_renewal_s = self._renew_at - asyncio.get_running_loop().time()
         if to_renewal_s <= 0:
             await receiver.session.renew_lock(timeout=ANSWER_S)
             self._plan_renewal(receiver)
-        wait_s = QUIET_S if self._handed_out else min(WAIT_S, max(QUIET_S, to_renewal_s))
+        wait_s = QUIET_S if self._to_complete else min(WAIT_S, max(QUIET_S, to_renewal_s))
         messages = await receive_one(receiver, wait_s=wait_s)
         self._is_quiet = not messages
-        self._handed_out += messages
         now = Instant.now()
         answers = [to_delivery(message, now, session_locked_until=_lock_end(receiver)) for message in messages]
-        for message in messages:
+        for message, answer in zip(messages, answers, strict=True):
             strip_unsettleable(message)
+            self._held[answer.lock_token] = message
         return answers
 
     async def _complete_oldest(self, receiver: ServiceBusReceiver) -> None:
         """Only one at a time: several at once on a lost connection make the SDK open new ones and forget them."""
         limit = self._bus.limits.until(asyncio.get_running_loop().time() + SETTLE_S)
-        if await settle(receiver, self._handed_out.popleft(), Complete(), limit) is not Settled.DONE:
+        if await settle(receiver, self._to_complete.popleft(), Complete(), limit) is not Settled.DONE:
             raise BusUnreachable(f"The session of {self._source} was lost.")
 
     async def _complete_all(self, receiver: ServiceBusReceiver) -> None:
         with contextlib.suppress(BusUnreachable):
-            while self._handed_out:
+            while self._to_complete:
                 await self._complete_oldest(receiver)
 
     def _plan_renewal(self, receiver: ServiceBusReceiver) -> None:

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, SecretStr
 
 from worker.core.admission import AdmissionSpec
+from worker.core.door.asker import ALL_FLOWS, CallerSpec
+from worker.core.door.ids import REPLICA
 from worker.core.flow_spec import AfterCrash, Auth, Body, BreakerSpec, FlowSpec, RetrySpec
 from worker.core.json_schema import JsonSchema
 from worker.core.match import Match
@@ -30,6 +32,12 @@ def _scalar_text(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float) else value
+
+
+def _check_replica(text: str) -> str:
+    if not REPLICA.fullmatch(text):
+        raise ValueError(f"expected a name of lower-case letters, digits and hyphens, got {text!r:.80}")
+    return text
 
 
 LEAST_ADMIN_TOKEN: Final = 16
@@ -152,6 +160,56 @@ class HttpSettings(Section):
     @property
     def token(self) -> str | None:
         return None if self.admin_token is None else self.admin_token.get_secret_value()
+
+
+class CallerSettings(Section):
+    """Who may ask at the door, by any of `ids` (of an object or an application) or `roles`."""
+
+    name: Name = Field(examples=["erp"])
+    ids: tuple[Annotated[str, AfterValidator(_check_id)], ...] = Field(
+        default=(), strict=False, examples=[["00000000-0000-0000-0000-000000000000"]]
+    )
+    roles: tuple[Name, ...] = Field(default=(), strict=False, examples=[["Flows.Ask"]])
+    flows: tuple[Name, ...] = Field(default=(ALL_FLOWS,), strict=False)
+    rate_per_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    concurrency: Count = 100
+
+    def spec(self) -> CallerSpec:
+        return CallerSpec(
+            name=self.name,
+            ids=frozenset(each.strip("{}").lower() for each in self.ids),
+            roles=frozenset(self.roles),
+            flows=frozenset(self.flows),
+            rate_per_s=self.rate_per_s,
+            concurrency=self.concurrency,
+        )
+
+
+class DoorSettings(Section):
+    host: Host = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8081  # 0: any free one
+    replica: Annotated[Annotated[str, AfterValidator(_check_replica)] | None, Absent] = Field(
+        default=None, examples=["door-0"]
+    )
+    replicas: tuple[Annotated[str, AfterValidator(_check_replica)], ...] = Field(
+        default=(), strict=False, examples=[["door-0", "door-1"]]
+    )
+    peers: OptionalName = Field(default=None, examples=["http://{replica}.flowbridge-door:8081"])
+    reply_queue: OptionalName = Field(default=None, examples=["door-replies"])
+    tenants: tuple[Annotated[str, AfterValidator(_check_id)], ...] = Field(
+        default=(), strict=False, examples=[["00000000-0000-0000-0000-000000000000"]]
+    )
+    audiences: tuple[Name, ...] = Field(default=(), strict=False, examples=[["api://flowbridge-door"]])
+    authority: OptionalName = Field(default=None, examples=["https://login.microsoftonline.com"])
+    timeout_s: Seconds = 100
+    default_wait_s: Seconds = 110
+    max_wait_s: Seconds = 110
+    remember_s: Annotated[float, Field(ge=600, le=86_400)] = 600
+    max_body_bytes: Annotated[int, Field(ge=1)] = 196_608
+    max_waiting: Count = 2_000
+    max_held_bytes: Annotated[int, Field(ge=1_000_000)] = 67_108_864
+    drain_s: Seconds = 115
+    callers: tuple[CallerSettings, ...] = Field(default=(), strict=False)
 
 
 class RetrySettings(Section):
@@ -288,6 +346,7 @@ class Settings(Section):
     worker: WorkerSettings = WorkerSettings()
     dataverse: DataverseSettings = DataverseSettings()
     http: HttpSettings = HttpSettings()
+    door: DoorSettings = DoorSettings()
     flows: tuple[FlowSettings, ...] = Field(default=(), strict=False)
     routes: tuple[RouteSettings, ...] = Field(default=(), strict=False)
 

@@ -8,6 +8,7 @@ from worker.core.dataverse.facts import EventFacts
 from worker.core.match import Match
 from worker.settings.addresses import has_signature, is_loopback, split_url
 from worker.settings.content_rules import broken_content, broken_query
+from worker.settings.door_rules import broken_door
 from worker.settings.model import FlowSettings, MatchSettings, ServiceBusSettings, Settings, WorkerSettings
 from worker.settings.problems import Problem, did_you_mean
 
@@ -20,6 +21,7 @@ def broken_rules(settings: Settings, sound: Sound, *, needs_flows: bool) -> Iter
     yield from _worker(settings, sound)
     yield from _flows(settings, sound, needs_flows=needs_flows)
     yield from _routes(settings, sound)
+    yield from broken_door(settings, sound)
 
 
 def _servicebus(bus: ServiceBusSettings, sound: Sound) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanKind, set_span_in_context
 from worker.bridge.observed import Observed
 from worker.core.trace import TRACE_STATE, TraceContext, parent_of
 from worker.tracing.export import Export
+from worker.tracing.sdk_log import SdkLog
 from worker.tracing.spans import Spans, remote, state_of
 from worker.tracing.spec import TraceSpec
 
@@ -32,10 +33,10 @@ class Tracer:
         self._ids = provider.id_generator
 
     @classmethod
-    def of_environment(cls, spec: TraceSpec) -> Self:
-        """Raises what the SDK raises for variables that it can't read."""
+    def of_environment(cls, spec: TraceSpec, sdk: SdkLog) -> Self:
+        """Closes `sdk` in the end. Raises what the SDK raises for variables that it can't read."""
         provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
-        return cls(Spans(spec, provider.resource, scope=NAME), Export(), provider)
+        return cls(Spans(spec, provider.resource, scope=NAME), Export(sdk), provider)
 
     def context(self, trace: Mapping[str, str]) -> TraceContext:
         """Also what isn't sampled has ids, which tell whoever comes next that it isn't."""

@@ -44,6 +44,25 @@
 {{- if and $keys.adminToken (get .Values.config.http "admin_token_file") -}}
 {{- $found = append $found "config.http.admin_token_file is the chart's own where secrets holds the token: remove one of them" -}}
 {{- end -}}
+{{- $inline := .Values.secrets.connectionString -}}
+{{- if and $inline (or (not (regexMatch "(?i)(^|;)\\s*endpoint\\s*=\\s*sb://[^/;]" $inline)) (regexMatch "(?i)(^|;)\\s*entitypath\\s*=" $inline)) -}}
+{{- $found = append $found "secrets.connectionString must be the namespace's own, which begins Endpoint=sb://HOST/;… and has no EntityPath: copy it from a shared access policy of the namespace" -}}
+{{- end -}}
+{{- $seen := list -}}
+{{- range $queue := $bus.reply_queues -}}
+{{- if has (lower $queue) $seen -}}
+{{- $found = append $found (printf "config.servicebus.reply_queues lists %q twice: list each queue once" $queue) -}}
+{{- end -}}
+{{- $seen = append $seen (lower $queue) -}}
+{{- end -}}
+{{- range $queue := list (ternary "" $bus.request_queue (not (empty $bus.request_topic))) $bus.retry_queue -}}
+{{- if and $queue (has (lower $queue) $seen) -}}
+{{- $found = append $found (printf "config.servicebus.reply_queues has %q, from which the worker reads requests: answer into another queue" $queue) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq .Values.config.identity.kind "static") $inline (not (regexMatch "(?i)(^|;)\\s*usedevelopmentemulator\\s*=\\s*true\\s*(;|$)" $inline)) -}}
+{{- $found = append $found "config.identity.kind static is for the emulator only, and secrets.connectionString has no UseDevelopmentEmulator=true: use managed or workload" -}}
+{{- end -}}
 {{- if and (eq .Values.config.identity.kind "static") $bus.namespace -}}
 {{- $found = append $found "config.identity.kind static is for the emulator only: use managed or workload with a namespace" -}}
 {{- end -}}
@@ -61,6 +80,9 @@
 {{- range $index, $flow := $flows -}}
 {{- $place := printf "config.flows[%d]" $index -}}
 {{- $name := default "flow" $flow.name -}}
+{{- if and (gt (len $flows) 1) (empty (trim (default "" $flow.name))) -}}
+{{- $found = append $found (printf "%s.name is empty: with several flows, name each" $place) -}}
+{{- end -}}
 {{- if has $name $names -}}
 {{- $found = append $found (printf "%s.name: %q is already the name of another flow: give each a name of its own" $place $name) -}}
 {{- end -}}
@@ -75,6 +97,10 @@
 {{- $found = append $found (printf "%s.url holds a signature (sig=), which would end up in a ConfigMap: put it into secrets.flowUrls, or name a key of your Secret in secrets.flowUrlKeys" $place) -}}
 {{- end -}}
 {{- end -}}
+{{- range $index, $flow := $flows -}}
+{{- $found = concat $found (include "flowbridge.problems.url" (dict "flow" $flow "place" (printf "config.flows[%d]" $index) "secret" (get $.Values.secrets.flowUrls (default "flow" $flow.name))) | fromJsonArray) -}}
+{{- $found = concat $found (include "flowbridge.problems.flow" (dict "flow" $flow "place" (printf "config.flows[%d]" $index)) | fromJsonArray) -}}
+{{- end -}}
 {{- range $name, $_ := $keys.flowUrls -}}
 {{- if not (has $name $names) -}}
 {{- $found = append $found (printf "secrets has a URL for the flow %q, which is not in config.flows: correct the name, or remove it" $name) -}}
@@ -88,12 +114,67 @@
 {{- toJson $found -}}
 {{- end -}}
 
+{{/* Of a URL that can be read here: in the values, or in a Secret that the chart makes. It may hold a key, so none is quoted. */}}
+{{- define "flowbridge.problems.url" -}}
+{{- $found := list -}}
+{{- $url := default .secret .flow.url -}}
+{{- $auth := default "identity" .flow.auth -}}
+{{- if $url -}}
+{{- if not (regexMatch "(?i)^https?://[^/?#@\\s]+([/?][^#\\s]*)?$" $url) -}}
+{{- $found = append $found (printf "%s needs an absolute https:// URL without user name and fragment: copy it from the flow's HTTP trigger" .place) -}}
+{{- else -}}
+{{- $host := regexReplaceAll "(?i)^https?://(\\[[^\\]]*\\]|[^/:?]*).*$" $url "${1}" -}}
+{{- $isLoopback := regexMatch "(?i)^(localhost|127\\.[0-9.]+|\\[::1\\])$" $host -}}
+{{- if and (hasPrefix "http://" (lower $url)) (not $isLoopback) -}}
+{{- $found = append $found (printf "%s.url is http:// to %s, which isn't the pod itself: use https://; plain http is for loopback addresses only" .place $host) -}}
+{{- end -}}
+{{- if and (eq $auth "none") (not $isLoopback) -}}
+{{- $found = append $found (printf "%s.auth: none is for loopback addresses only, and the URL names %s: use identity, or sas where the URL holds sig=" .place $host) -}}
+{{- end -}}
+{{- $isSigned := regexMatch "(?i)[?&]sig=" $url -}}
+{{- if and (eq $auth "identity") $isSigned -}}
+{{- $found = append $found (printf "%s.auth is identity and its URL holds sig=, which are refused together: set auth: sas, or take sig= out of the URL" .place) -}}
+{{- end -}}
+{{- if and (eq $auth "sas") (not $isSigned) -}}
+{{- $found = append $found (printf "%s.auth: sas needs a URL with sig=: put that into secrets.flowUrls, or use identity" .place) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
+
+{{- define "flowbridge.problems.flow" -}}
+{{- $found := list -}}
+{{- $flow := .flow -}}
+{{- $place := .place -}}
+{{- if and $flow.hedge_after_s (not $flow.idempotent) -}}
+{{- $found = append $found (printf "%s.hedge_after_s makes a second call of the same request, and the flow is not idempotent: set idempotent: true if the flow bears that, or remove it" $place) -}}
+{{- end -}}
+{{- $first := dig "retry" "first_s" 0.5 $flow | float64 -}}
+{{- $max := dig "retry" "max_s" 20.0 $flow | float64 -}}
+{{- if gt $first $max -}}
+{{- $found = append $found (printf "%s.retry.first_s (%v) is above its max_s (%v): lower the one or raise the other" $place $first $max) -}}
+{{- end -}}
+{{- if and $flow.body (kindIs "map" $flow.body_template) -}}
+{{- $found = append $found (printf "%s.body and body_template exclude each other: keep one" $place) -}}
+{{- end -}}
+{{- if has $flow.method (list "GET" "DELETE") -}}
+{{- if or (kindIs "map" $flow.body_template) (ne (default "message" $flow.body) "message") $flow.request_schema -}}
+{{- $found = append $found (printf "%s.method %s sends no body: put what the flow needs into query, or remove body, body_template and request_schema" $place $flow.method) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
+
 {{- define "flowbridge.problems.secrets" -}}
 {{- $found := list -}}
 {{- $secrets := .Values.secrets -}}
 {{- $isInline := or $secrets.connectionString $secrets.adminToken $secrets.flowUrls -}}
 {{- if and $secrets.existingSecret $isInline -}}
 {{- $found = append $found "secrets.existingSecret and values in secrets (connectionString, adminToken, flowUrls) exclude each other: keep your Secret and name its keys, or let the chart make one" -}}
+{{- end -}}
+{{- if and $secrets.adminToken (not (regexMatch "^[!-~]{16,}$" $secrets.adminToken)) -}}
+{{- $found = append $found "secrets.adminToken must be at least 16 printable ASCII characters without spaces: make one with openssl rand -hex 32" -}}
 {{- end -}}
 {{- if and (not $secrets.existingSecret) (or $secrets.adminTokenKey $secrets.flowUrlKeys) -}}
 {{- $found = append $found "secrets.adminTokenKey and secrets.flowUrlKeys name keys of a Secret of yours: set secrets.existingSecret" -}}
@@ -106,6 +187,10 @@
 {{- $worker := .Values.config.worker -}}
 {{- if ge (float64 $worker.drain_s) (float64 $worker.grace_s) -}}
 {{- $found = append $found (printf "config.worker.drain_s (%v) must be less than config.worker.grace_s (%v), which is the pod's termination grace period: lower the one or raise the other" $worker.drain_s $worker.grace_s) -}}
+{{- end -}}
+{{- $slots := mul (ternary 2 1 (not (empty .Values.config.servicebus.retry_queue))) $worker.processes | int -}}
+{{- if lt (int $worker.concurrency) $slots -}}
+{{- $found = append $found (printf "config.worker.concurrency (%v) is less than a slot of each process for each queue it reads, %d in all: raise it, or lower config.worker.processes" $worker.concurrency $slots) -}}
 {{- end -}}
 {{- with .Values.podDisruptionBudget -}}
 {{- $isMax := not (kindIs "invalid" .maxUnavailable) -}}

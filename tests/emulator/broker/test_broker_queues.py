@@ -89,7 +89,7 @@ def test_nothing_can_be_sent_to_a_dead_letter_queue() -> None:
 
 def test_two_queues_cannot_share_a_name() -> None:
     queues = (QueueProperties(name="orders"), QueueProperties(name="Orders"))
-    with pytest.raises(InvalidTopologyError, match="two entities"):
+    with pytest.raises(InvalidTopologyError, match=r"queue 'Orders' is named twice \(letter case doesn't count\)"):
         Broker(Topology(queues=queues), lock_token_salt=1)
 
 

@@ -102,7 +102,7 @@ function verdictOf(status, problems) {
 
 function unready(reason) {
   const [, rest] = reason.match(/^not receiving: (.*)$/s) ?? [];
-  return { level: "bad", headline: rest ? "Not receiving" : "Not ready", why: `${capitalised(rest ?? reason)}.` };
+  return { level: "bad", headline: rest ? "Not receiving" : "Not ready", why: sentence(rest ?? reason) };
 }
 
 function spoken(status, problems) {
@@ -110,11 +110,15 @@ function spoken(status, problems) {
   const works = down.length === status.flows.length ? "Receiving" : "Working";
   const [first, ...others] = problems;
   const also = others.length === 0 ? "" : ` Also: ${enumerated(others.map((problem) => problem.phrase), 3)}.`;
-  return { headline: `${works}, but ${first.phrase}`, why: `${capitalised(first.text)}.${also}` };
+  return { headline: `${works}, but ${first.phrase}`, why: `${sentence(first.text)}${also}` };
 }
 
 function capitalised(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+function sentence(text) {
+  return capitalised(text) + (/[.!?…]$/.test(text) ? "" : ".");
 }
 
 function pace({ outcomes }) {

@@ -1,6 +1,8 @@
 """The journal of a replay: a file that lines are only ever added to, by one replay at a time."""
 
+import contextlib
 import os
+import stat
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -9,7 +11,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from worker.cli.failure import CommandFailed
-from worker.core.dead_letters.journal import Entry, Step, line_of, steps_in
+from worker.core.dead_letters.journal import Entry, History, Mark, Step, begins_journal, history_in, line_of, mark_line
 from worker.core.decode import request_id_of
 from worker.core.redelivery import Copy
 
@@ -18,23 +20,41 @@ from worker.core.redelivery import Copy
 _MUST_LAST: Final = Step.SENT
 
 
-def steps_of(path: Path) -> dict[str, Step]:
-    """Of earlier replays; none where there is no such file."""
+_FIRST_LINE_BYTES: Final = 1024
+
+
+class JournalUnwritable(CommandFailed):
+    """Once a replay is under way."""
+
+    def __init__(self, path: Path, why: OSError) -> None:
+        super().__init__(
+            f"The journal {path} can't be written: {why.strerror or why}. Make room for it, or move it and name its "
+            "new place with --journal; then the same command goes on."
+        )
+
+
+def history_of(path: Path) -> History:
+    """Of earlier replays; empty where there is no such file. Raises CommandFailed where it is no journal."""
     try:
+        _check(path)
         with path.open("rb") as lines:
-            return steps_in(lines)
+            return history_in(lines)
     except FileNotFoundError:
-        return {}
+        return History()
 
 
 class JournalFile:
-    """Inside its `with`, which raises OSError where the file can't be written."""
+    """Inside its `with`, which raises OSError where the file can't be opened, and CommandFailed where it is something
+    else; what writes raises JournalUnwritable.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = -1
 
     def __enter__(self) -> Self:
+        with contextlib.suppress(FileNotFoundError):
+            _check(self._path)
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             _lock(self._file, self._path)
@@ -53,8 +73,11 @@ class JournalFile:
             self._path.unlink()
         os.close(self._file)
 
+    def mark(self, mark: Mark, asked: str) -> None:
+        self._append(mark_line(mark, asked, _now()))
+
     def write(self, step: Step, copies: Iterable[Copy]) -> None:
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        at = _now()
         lines = b"".join(
             line_of(
                 Entry(
@@ -68,13 +91,33 @@ class JournalFile:
             for copy in copies
         )
         if lines:
-            self._append(lines)
-            if step is _MUST_LAST:
-                os.fsync(self._file)
+            self._append(lines, must_last=step is _MUST_LAST)
 
-    def _append(self, lines: bytes) -> None:
-        while lines:
-            lines = lines[os.write(self._file, lines) :]
+    def _append(self, lines: bytes, *, must_last: bool = False) -> None:
+        try:
+            while lines:
+                lines = lines[os.write(self._file, lines) :]
+            if must_last:
+                os.fsync(self._file)
+        except OSError as why:
+            raise JournalUnwritable(self._path, why) from why
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _check(path: Path) -> None:
+    """Before anything is read to its end, or written to: it may have none, or be somebody's settings."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise CommandFailed(f"{path} is no regular file, so it can't be a journal. Name another one with --journal.")
+    with path.open("rb") as file:
+        first = file.readline(_FIRST_LINE_BYTES)
+    if first and not begins_journal(first):
+        raise CommandFailed(
+            f"{path} is not empty and not the journal of a replay, so nothing was added to it. Name another file with "
+            "--journal, one that doesn't exist yet or a journal."
+        )
 
 
 def _lock(file: int, path: Path) -> None:

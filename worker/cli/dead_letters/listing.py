@@ -16,7 +16,7 @@ from worker.cli.dead_letters.options import (
     Reasons,
     selection_of,
 )
-from worker.cli.dead_letters.words import counted, moment, say, say_json, short, table
+from worker.cli.dead_letters.words import counted, moment, say, say_json, short, table, width
 from worker.cli.options import AsJson, Config, in_loop, settings_from
 from worker.core.dead_letters.groups import Group, grouped
 from worker.core.dead_letters.letter import Letter
@@ -49,7 +49,9 @@ def list_letters(  # noqa: PLR0917 - typer's signature
       flowbridge dead-letters list --config flowbridge.toml
       flowbridge dead-letters list --reason FlowUnavailable --flow credit-check --rows --max 20
 
-    Times are when the message was put on its queue, in UTC. Exit status: 0, also where there are none.
+    Times are when the message was put on its queue, in UTC. A table is cut to a terminal's width, not when piped.
+
+    Exit status: 0, also where there are none; 1 where they can't be read, 2 wrong options or settings.
     """  # noqa: D301 - click keeps the lines of a paragraph after \b
     from worker import logs
 
@@ -65,11 +67,20 @@ def list_letters(  # noqa: PLR0917 - typer's signature
 async def _list(
     settings: Settings, place: Place, selection: Selection, most: int | None, *, with_rows: bool, as_json: bool
 ) -> None:
-    from worker.cli.dead_letters.source import bus_of, flows_of, name_of, seen, source_of, unreadable_sentence
+    from worker.cli.dead_letters.source import (
+        bus_of,
+        flows_of,
+        name_of,
+        say_hints,
+        seen,
+        source_of,
+        unreadable_sentence,
+    )
 
     source = source_of(settings, place)
     async with bus_of(settings) as bus:
         found = await seen(bus, source, flows_of(settings), selection, most=most)
+    say_hints(settings, selection, found)
     groups = grouped(found.letters)
     if as_json:
         say_json(_facts(name_of(source), found, groups, with_rows=with_rows))
@@ -129,7 +140,7 @@ def _group_lines(groups: Sequence[Group]) -> list[str]:
         )
         for group in groups
     ]
-    return table(("count", "reason", "flow", "oldest", "newest"), rows)
+    return table(("count", "reason", "flow", "oldest", "newest"), rows, cut=(1, 2), width=width())
 
 
 def _row_lines(letters: Sequence[Letter]) -> list[str]:
@@ -144,4 +155,6 @@ def _row_lines(letters: Sequence[Letter]) -> list[str]:
         )
         for letter in letters
     ]
-    return table(("number", "enqueued", "reason", "flow", "message id", "description"), rows)
+    return table(
+        ("number", "enqueued", "reason", "flow", "message id", "description"), rows, cut=(2, 3, 4, 5), width=width()
+    )

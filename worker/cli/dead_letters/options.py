@@ -14,10 +14,12 @@ OfRetryQueue: TypeAlias = Annotated[
     bool, typer.Option("--retry-queue", help="The dead letters of the retry queue beside a topic.")
 ]
 Reasons: TypeAlias = Annotated[
-    list[str] | None, typer.Option("--reason", metavar="R", help="Only those of this reason; may be repeated.")
+    list[str] | None,
+    typer.Option("--reason", metavar="R", help="Only those of this reason; may be repeated. [default: any]"),
 ]
 Flows: TypeAlias = Annotated[
-    list[str] | None, typer.Option("--flow", metavar="NAME", help="Only those for this flow; may be repeated.")
+    list[str] | None,
+    typer.Option("--flow", metavar="NAME", help="Only those for this flow; may be repeated. [default: any]"),
 ]
 Ids: TypeAlias = Annotated[
     list[str] | None,
@@ -27,7 +29,9 @@ Numbers: TypeAlias = Annotated[
     list[int] | None,
     typer.Option("--sequence-number", metavar="N", help="Only the one of this number; may be repeated."),
 ]
-Most: TypeAlias = Annotated[int | None, typer.Option("--max", metavar="N", min=1, help="The oldest N at most.")]
+Most: TypeAlias = Annotated[
+    int | None, typer.Option("--max", metavar="N", min=1, help="The oldest N at most. [default: all]")
+]
 DryRun: TypeAlias = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 
 

@@ -1,4 +1,4 @@
-"""A bar on stderr where that is a terminal, and how a long command is told to end."""
+"""What a long command says on stderr while it runs, and how it is told to end."""
 
 import asyncio
 import contextlib
@@ -10,10 +10,23 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from worker.cli.dead_letters.words import say
+from worker.core.failures import BusFailure
+from worker.servicebus.clearing import OUTAGE_S
+from worker.servicebus.contact import Contact
+
+
+def said_contact() -> Contact:
+    return Contact(on_lost=_say_lost, on_back=lambda: say("The broker is back.", err=True))
+
+
+def _say_lost(failure: BusFailure) -> None:
+    say(f"The broker is lost; trying again, for {OUTAGE_S:g} s at most. {failure}", err=True)
+
 
 @contextlib.contextmanager
 def bar(doing: str, whole: int) -> Iterator[Callable[[int], None]]:
-    """Something to tell how many more are done."""
+    """Something to tell how many more are done; shown where stderr is a terminal."""
     if not sys.stderr.isatty():
         yield lambda _count: None
         return

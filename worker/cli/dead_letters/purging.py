@@ -1,8 +1,9 @@
 """`flowbridge dead-letters purge`: throw them away."""
 
 import sys
-from collections.abc import Collection
-from typing import Annotated
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,6 +26,10 @@ from worker.cli.process import INTERRUPTED
 from worker.core.dead_letters.selection import Selection
 from worker.settings import Settings
 
+if TYPE_CHECKING:
+    from worker.cli.dead_letters.source import Seen
+    from worker.servicebus.connect import Source
+
 
 def purge(  # noqa: PLR0917 - typer's signature
     config: Config = None,
@@ -46,90 +51,126 @@ def purge(  # noqa: PLR0917 - typer's signature
       flowbridge dead-letters purge --config flowbridge.toml --reason Expired --dry-run
       flowbridge dead-letters purge --config flowbridge.toml --reason Expired --yes
 
-    Exit status: 0 all gone, 1 something failed, 130 interrupted or not wanted after all.
+    Exit status: 0 all gone, 1 something failed, 2 wrong options or settings, 130 interrupted or not wanted after all.
     """  # noqa: D301 - click keeps the lines of a paragraph after \b
     from worker import logs
 
     logs.configure("error")
     place, selection = Place(queue=queue, is_retry_queue=of_retry_queue), selection_of(reasons, flows, ids, numbers)
     settings = settings_from(config, needs_flows=False)
-    purging = _purge(settings, place, selection, most, is_dry_run=is_dry_run, is_sure=is_sure, as_json=as_json)
-    raise typer.Exit(in_loop(purging))
+    # Asked between two loops: a loop takes Ctrl-C for itself, and can't act on it while a question blocks it.
+    source, found = in_loop(_seen(settings, place, selection, most))
+    done = Done()
+    if found.letters and not is_dry_run:
+        _ask(f"Throw {counted(len(found.letters), 'dead letter')} of {source} away, for good?", is_sure=is_sure)
+        done = in_loop(_purged(settings, source, [letter.sequence_number for letter in found.letters]))
+    if as_json:
+        say_json(_facts(source, found, done, is_dry_run=is_dry_run))
+    else:
+        for line in _lines(source, found, done, is_dry_run=is_dry_run):
+            say(line)
+    raise typer.Exit(done.status)
 
 
-async def _purge(
-    settings: Settings,
-    place: Place,
-    selection: Selection,
-    most: int | None,
-    *,
-    is_dry_run: bool,
-    is_sure: bool,
-    as_json: bool,
-) -> int:
-    from worker.cli.dead_letters.progress import bar, on_interrupt
-    from worker.cli.dead_letters.source import bus_of, flows_of, name_of, seen, source_of, unreadable_sentence
-    from worker.servicebus.clearing import LARGEST_WINDOW, Cleared, Clearing, Completing, lanes_for
-    from worker.servicebus.dead_letters import dead_letters_of
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """`gone`: taken out by somebody else; `left`: not come to."""
+
+    purged: int = 0
+    gone: int = 0
+    left: int = 0
+    failure: str | None = None
+    is_interrupted: bool = False
+
+    @property
+    def status(self) -> int:
+        if self.is_interrupted:
+            return INTERRUPTED
+        return OTHERWISE if self.failure is not None or self.left else 0
+
+
+async def _seen(settings: Settings, place: Place, selection: Selection, most: int | None) -> "tuple[Source, Seen]":
+    from worker.cli.dead_letters.source import bus_of, flows_of, say_hints, seen, source_of
 
     source = source_of(settings, place)
     async with bus_of(settings) as bus:
         found = await seen(bus, source, flows_of(settings), selection, most=most)
-        chosen = [letter.sequence_number for letter in found.letters]
-        cleared, is_interrupted = Cleared(), False
-        if chosen and not is_dry_run:
-            _ask(f"Throw {counted(len(chosen), 'dead letter')} of {source} away, for good?", is_sure=is_sure)
-            with bar("purging", len(chosen)) as advance:
-                clearing = Clearing(
-                    bus,
-                    dead_letters_of(source),
-                    chosen=chosen,
-                    work=Completing(advance),
-                    lanes=lanes_for(len(chosen)),
-                    window=LARGEST_WINDOW,
-                    lock_s=settings.servicebus.lock_s,
-                )
-                with on_interrupt(clearing.stop) as interrupted:
-                    cleared = await clearing.run()
-                is_interrupted = interrupted.is_set()
-    purged = len(cleared.completed)
-    if as_json:
-        say_json(
-            {
-                "queue": name_of(source),
-                "dry_run": is_dry_run,
-                "found": len(chosen),
-                "purged": purged,
-                "gone": len(cleared.gone),
-                "left": len(cleared.left),
-                "unreadable": found.unreadable,
-                "failure": None if cleared.failure is None else str(cleared.failure),
-                "interrupted": is_interrupted,
-            }
-        )
-    else:
-        if found.unreadable:
-            say(unreadable_sentence(found.unreadable))
-        if cleared.failure is not None:
-            say(str(cleared.failure))
-        say(_summary(len(chosen), purged, cleared.left, str(source), is_dry_run=is_dry_run, is_cut=is_interrupted))
-    if is_interrupted:
-        return INTERRUPTED
-    return OTHERWISE if cleared.failure is not None or cleared.left else 0
+    say_hints(settings, selection, found)
+    return source, found
 
 
-def _summary(found: int, purged: int, left: Collection[int], source: str, *, is_dry_run: bool, is_cut: bool) -> str:
-    of = f"of {counted(found, 'dead letter')} of {source}"
-    if is_dry_run:
-        return f"would purge all {of}; nothing was done"
-    rest = f"; {len(left):,} left, which somebody else holds or which were not come to" if left else ""
-    return f"{'interrupted: ' if is_cut else ''}purged {purged:,} {of}{rest}"
+async def _purged(settings: Settings, source: "Source", chosen: Sequence[int]) -> Done:
+    from worker.cli.dead_letters.progress import bar, on_interrupt, said_contact
+    from worker.cli.dead_letters.source import bus_of
+    from worker.servicebus.clearing import LARGEST_WINDOW, Clearing, Completing, lanes_for
+    from worker.servicebus.dead_letters import dead_letters_of
+
+    async with bus_of(settings) as bus:
+        with bar("purging", len(chosen)) as advance:
+            clearing = Clearing(
+                bus,
+                dead_letters_of(source),
+                chosen=chosen,
+                work=Completing(advance),
+                contact=said_contact(),
+                lanes=lanes_for(len(chosen)),
+                window=LARGEST_WINDOW,
+                lock_s=settings.servicebus.lock_s,
+            )
+            with on_interrupt(clearing.stop) as interrupted:
+                cleared = await clearing.run()
+    return Done(
+        purged=len(cleared.completed),
+        gone=len(cleared.gone),
+        left=len(cleared.left),
+        failure=None if cleared.failure is None else str(cleared.failure),
+        is_interrupted=interrupted.is_set(),
+    )
+
+
+def _facts(source: "Source", found: "Seen", done: Done, *, is_dry_run: bool) -> dict[str, Any]:
+    """`would_purge`: in a dry run."""
+    from worker.cli.dead_letters.source import name_of
+
+    return {
+        "queue": name_of(source),
+        "dry_run": is_dry_run,
+        "found": len(found.letters),
+        "would_purge": len(found.letters) if is_dry_run else None,
+        "purged": done.purged,
+        "gone": done.gone,
+        "left": done.left,
+        "unreadable": found.unreadable,
+        "failure": done.failure,
+        "interrupted": done.is_interrupted,
+    }
+
+
+def _lines(source: "Source", found: "Seen", done: Done, *, is_dry_run: bool) -> list[str]:
+    """The last one is the summary."""
+    from worker.cli.dead_letters.source import unreadable_sentence
+
+    of = f"of {counted(len(found.letters), 'dead letter')} of {source}"
+    rest = f"; {done.left:,} left, which somebody else holds or which were not come to" if done.left else ""
+    purged = f"{'interrupted: ' if done.is_interrupted else ''}purged {done.purged:,} {of}{rest}"
+    return [
+        *([unreadable_sentence(found.unreadable)] if found.unreadable else []),
+        *([] if done.failure is None else [done.failure]),
+        f"would purge all {of}; nothing was done" if is_dry_run else purged,
+    ]
 
 
 def _ask(question: str, *, is_sure: bool) -> None:
-    """Raises typer.Abort, or CommandFailed where there is nobody to ask."""
+    """Raises typer.Exit where it isn't wanted, or CommandFailed where there is nobody to ask."""
     if is_sure:
         return
     if not sys.stdin.isatty():
         raise CommandFailed(f"{question} Nobody is there to ask, so nothing was done: say --yes.")
-    typer.confirm(question, abort=True, err=True)
+    try:
+        is_wanted = typer.confirm(question, err=True)
+    except typer.Abort:
+        typer.echo(err=True)  # the cursor is still behind the question
+        is_wanted = False
+    if not is_wanted:
+        say("Nothing was purged.", err=True)
+        raise typer.Exit(INTERRUPTED)

@@ -20,6 +20,8 @@ _HINDRANCES: Final = {
     Hindrance.IN_DOUBT: "skipped, because an earlier replay may have sent them: they aren't in the queue, but a worker "
     f"may have taken them ({EVEN_IF_IT_RAN} takes them)",
     Hindrance.NOT_COPYABLE: "skipped, because their body is an AMQP sequence or value, which can't be copied",
+    Hindrance.DIED_AGAIN: "skipped, because they died again after this replay sent them (once it is done, a new one "
+    "takes them)",
 }
 
 
@@ -35,6 +37,11 @@ class Done:
     left: set[int] = field(default_factory=set)
     failure: str | None = None
     is_interrupted: bool = False
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether there is nothing that the same command would go on with."""
+        return not (self.failure or self.is_interrupted or self.in_doubt or self.left)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,18 +59,21 @@ class Report:
         done = self.done
         if done.is_interrupted:
             return INTERRUPTED
-        return OTHERWISE if done.failure or done.failed or done.in_doubt or done.left else 0
+        return OTHERWISE if done.failed or not done.is_finished else 0
 
     def facts(self) -> dict[str, Any]:
-        """`replayed` is how many were sent, or would be; `finished` those that an earlier replay had sent."""
+        """`replayed` is how many were sent; `finished` those that an earlier one had sent. `would_…`: of a dry run."""
         done, plan = self.done, self.plan
+        would = (len(plan.chosen), len(plan.sent)) if self.asked.is_dry_run else (None, None)
         return {
             "queue": name_of(self.source),
             "to": self.to,
             "dry_run": self.asked.is_dry_run,
             "found": len(self.found.letters),
-            "replayed": len(plan.chosen if self.asked.is_dry_run else done.sent),
-            "finished": len(plan.sent) if self.asked.is_dry_run else len(done.completed & plan.sent.keys()),
+            "would_replay": would[0],
+            "would_finish": would[1],
+            "replayed": len(done.sent),
+            "finished": len(done.completed & plan.sent.keys()),
             "completed": len(done.completed),
             "skipped": {why.value: plan.hindered[why] for why in Hindrance},
             "routed_elsewhere": dict(self._routed_elsewhere()),
@@ -107,7 +117,7 @@ class Report:
             f"{len(done.failed):,} failed" if done.failed else "",
             f"{len(done.in_doubt):,} in doubt" if done.in_doubt else "",
         ]
-        goes_on = "; the same command goes on from here" if done.left or done.in_doubt else ""
+        goes_on = "; the same command goes on from here" if not done.is_finished else ""
         journal = f"; journal: {self.journal}" if plan.chosen or plan.sent else ""
         return "; ".join(filter(None, parts)) + goes_on + journal
 

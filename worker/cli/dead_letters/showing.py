@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 
 def show(  # noqa: PLR0917 - typer's signature
-    which: Annotated[str, typer.Argument(metavar="NUMBER|ID", help="Its sequence number, or message or request id.")],
+    which: Annotated[
+        str, typer.Argument(metavar="NUMBER-OR-ID", help="Its sequence number, or message or request id.")
+    ],
     config: Config = None,
     queue: Queue = None,
     of_retry_queue: OfRetryQueue = False,
@@ -46,7 +48,7 @@ def show(  # noqa: PLR0917 - typer's signature
       flowbridge dead-letters show 4711 --config flowbridge.toml
       flowbridge dead-letters show 9f3c6a1e-7a1e-4a53-8a5a-6a7b1f0f2d11 --raw > body.json
 
-    Exit status: 0, 1 where there is no such dead letter.
+    Exit status: 0, 1 where there is no such dead letter or it can't be read, 2 wrong options or settings.
     """  # noqa: D301 - click keeps the lines of a paragraph after \b
     from worker import logs
 

@@ -5,7 +5,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from worker.app import bus_options, credential_of, request_source
+from worker.cli.dead_letters.hints import hints
 from worker.cli.dead_letters.options import Place
+from worker.cli.dead_letters.words import say
 from worker.cli.failure import CommandFailed
 from worker.core.dead_letters.letter import FlowsSpec, Letter, letter_of
 from worker.core.dead_letters.selection import Selection
@@ -70,6 +72,12 @@ async def seen(
                     if len(found.letters) == most:
                         return found
     return found
+
+
+def say_hints(settings: Settings, selection: Selection, found: Seen) -> None:
+    """On stderr, of what may be misspelt."""
+    for line in hints(selection, found.letters, settings.flow_specs()):
+        say(line, err=True)
 
 
 def unreadable_sentence(unreadable: list[int]) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from worker.app import LEAST_LANES, bulkhead_of, fleet_of, lane_sources, redelivery_queue, windows_of
 from worker.cli.finding import Finding, hint, ok
+from worker.cli.listing import FLOWS_NAMED
 from worker.core.flow_spec import FlowSpec
 from worker.core.sizing import FlowLimits
 from worker.settings import Settings
@@ -13,7 +14,6 @@ from worker.supervisor.brief import shared_out
 
 CONNECTIONS_TAKEN: Final = 5000  # AMQP, by one namespace
 REPLY_WRITERS: Final = 4  # for each reply queue, and one more where copies go
-FLOWS_NAMED: Final = 3  # the others are among the facts
 
 
 def limits(settings: Settings) -> Iterator[Finding]:
@@ -84,7 +84,8 @@ def _slots(settings: Settings) -> Finding:
         return hint("slots", f"{few}; raise worker.concurrency to {2 * len(flows) * processes} at least")
     most = bulkhead.most(flows[0])
     told = f"a flow may hold {most} of {concurrency}{' in each process' if processes > 1 else ''}"
-    return ok("slots", f"{told}; {bulkhead.kept} are kept for each of the {len(flows)}", most=most, kept=bulkhead.kept)
+    kept = f"{bulkhead.kept} {'is' if bulkhead.kept == 1 else 'are'} kept for each of the {len(flows)} flows"
+    return ok("slots", f"{told}; {kept}", most=most, kept=bulkhead.kept)
 
 
 def _connections(settings: Settings) -> Finding:

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -24,9 +24,16 @@ from worker.settings import Problem, Settings, SettingsInvalid
 
 
 async def sections(
-    config: Path | None, *, round_trip: bool, probe_flows: Iterable[str], shows_commands: bool
+    config: Path | None,
+    *,
+    round_trip: bool,
+    probe_flows: Iterable[str],
+    announce: Callable[[Sequence[str]], None],
+    shows_commands: bool,
 ) -> AsyncIterator[Section]:
-    """As they come; the cheap ones first. What needs a token waits for the token."""
+    """As they come; the cheap ones first. What needs a token waits for the token. `announce` is told which flows are
+    about to be called.
+    """
     try:
         settings = settings_from(config)
     except SettingsInvalid as invalid:
@@ -41,7 +48,7 @@ async def sections(
         azure = azure_of(settings, object_id=held.object_id)
         yield Section(title="tokens", findings=held.findings)
         yield Section(title="rights", findings=tuple(rights(settings, azure, shows_commands=shows_commands)))
-        yield Section(title="flows", findings=await _called(settings, probe_flows, credential))
+        yield Section(title="flows", findings=await _called(settings, probe_flows, announce, credential))
         if settings.servicebus.namespace and held.findings[0].verdict is Verdict.FAILED:
             return
         bus = await stack.enter_async_context(Bus(bus_options(settings, credential)))
@@ -51,9 +58,13 @@ async def sections(
         yield Section(title="round trip", findings=(await made_round_trip(settings, azure),))
 
 
-async def _called(settings: Settings, names: Iterable[str], credential: Credential) -> tuple[Finding, ...]:
-    flows = settings.flow_specs()
-    return tuple(await asyncio.gather(*(probe_flow(name, flows, credential) for name in dict.fromkeys(names))))
+async def _called(
+    settings: Settings, names: Iterable[str], announce: Callable[[Sequence[str]], None], credential: Credential
+) -> tuple[Finding, ...]:
+    flows, asked = settings.flow_specs(), list(dict.fromkeys(names))
+    if known := [name for name in asked if name in flows]:
+        announce(known)
+    return tuple(await asyncio.gather(*(probe_flow(name, flows, credential) for name in asked)))
 
 
 def _refused(problem: Problem) -> Finding:

@@ -1,11 +1,12 @@
 """How long things take at worst, and how long they may."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from worker.bridge.renewals import RENEWED_AT
 from worker.cli.finding import Finding, hint, ok
+from worker.cli.listing import some_of
 from worker.core.deadline import reply_margin_s
 from worker.core.flow_spec import FlowSpec
 from worker.core.reply import MIN_TIME_TO_LIVE_S
@@ -23,10 +24,10 @@ def times(settings: Settings) -> Iterator[Finding]:
     yield _later_answers(settings)
     yield from _redelivery(settings)
     yield from _drain(settings)
-    for flow in settings.flow_specs().values():
-        if flow.timeout_s > PLATFORM_ANSWERS_WITHIN_S:
-            waits = f"flow {flow.name} waits {flow.timeout_s:g} s, but Power Automate gives up at 120 s"
-            yield hint("time-out", f"{waits}; lower its timeout_s, unless it answers 202 first")
+    waiting = [flow for flow in settings.flow_specs().values() if flow.timeout_s > PLATFORM_ANSWERS_WITHIN_S]
+    if waiting:
+        why = "a flow's timeout_s is longer than the 120 s after which Power Automate gives up"
+        yield hint("time-out", f"{why}: {_timed(waiting)}; lower it, unless the flow answers 202 first")
     if settings.servicebus.max_delivery_count < 3:
         yield hint("deliveries", "callers hear of a failing worker from the third delivery on; allow at least 3")
 
@@ -110,11 +111,15 @@ def _drain(settings: Settings) -> Iterator[Finding]:
     drain_s, grace_s = settings.worker.drain_s, settings.worker.grace_s
     told = f"{drain_s:g} s, below the platform's grace of {grace_s:g} s"
     yield ok("drain", told, drain_s=drain_s, grace_s=grace_s)
-    for flow in settings.flow_specs().values():
-        if flow.timeout_s > drain_s:
-            cut = f"an attempt of flow {flow.name} may take {flow.timeout_s:g} s and is cut when drain_s ends"
-            yield hint("drain", f"{cut}; raise drain_s and grace_s if that matters")
+    cut = [flow for flow in settings.flow_specs().values() if flow.timeout_s > drain_s]
+    if cut:
+        why = f"an attempt of a flow may take longer than drain_s ({drain_s:g} s), and is cut when that ends"
+        yield hint("drain", f"{why}: {_timed(cut)}; raise drain_s and grace_s if that matters")
     if grace_s - drain_s < CLOSING_S:
         left = f"grace_s leaves {grace_s - drain_s:g} s after drain_s"
         closing = f"and closing the links may take up to {CLOSING_S:g} s"
         yield hint("grace", f"{left}, {closing}; raise grace_s, or lower drain_s")
+
+
+def _timed(flows: Sequence[FlowSpec]) -> str:
+    return some_of([f"{flow.name} ({flow.timeout_s:g} s)" for flow in flows])

@@ -57,7 +57,7 @@ def mend(identity: IdentitySettings, why: str, environ: Mapping[str, str]) -> st
         return _workload(identity, why, environ)
     if "no response from the IMDS endpoint" in why or "did not answer" in why:
         return "az login\nexport FLOWBRIDGE_IDENTITY__KIND=default  # this host is not on Azure"
-    return _assign(environ)
+    return _assign(identity, environ)
 
 
 async def _token(
@@ -111,10 +111,13 @@ def _workload(identity: IdentitySettings, why: str, environ: Mapping[str, str]) 
     )
 
 
-def _assign(environ: Mapping[str, str]) -> str:
-    """The host has a token endpoint, and it knows no such identity."""
-    if "IDENTITY_ENDPOINT" in environ:
-        words = ("az", "containerapp", "identity", "assign", "--name", "<app>", "--user-assigned", IDENTITY)
-    else:
-        words = ("az", "vm", "identity", "assign", "--name", "<vm>", "--identities", IDENTITY)
+def _assign(identity: IdentitySettings, environ: Mapping[str, str]) -> str:
+    """The host has a token endpoint, and it knows no such identity. Without a client id the host's own is meant."""
+    is_app = "IDENTITY_ENDPOINT" in environ
+    kind, name = ("containerapp", "<app>") if is_app else ("vm", "<vm>")
+    words = ["az", kind, "identity", "assign", "--name", name]
+    if identity.client_id is not None:
+        words += ["--user-assigned" if is_app else "--identities", IDENTITY]
+    elif is_app:
+        words.append("--system-assigned")
     return command(*words, "--resource-group", RESOURCE_GROUP)

@@ -1,7 +1,11 @@
-"""What a replay writes down as it goes, a line for each step of each copy, so that the next one can go on."""
+"""What a replay writes down as it goes, a line for each step of each copy, so that the next one can go on.
+
+A replay stands between a line that says what it was asked for and one that says that it is done. Without the latter it
+is unfinished, and goes on when the same is asked for again.
+"""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -15,13 +19,20 @@ class Step(StrEnum):
     COMPLETED = "completed"
 
 
+class Mark(StrEnum):
+    BEGUN = "begun"
+    DONE = "done"
+
+
 MOST_WITNESSES: Final = 100
 ARRIVED: Final = frozenset({Step.SENT, Step.COMPLETED})
+_STEPS: Final = frozenset(Step)
+_FIRST_BYTES: Final = b'{"step":"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """`copy_id`: the message id of what is sent. The rest is for people."""
+    """`copy_id`: the message id of what is sent. The sequence number and the time are for people."""
 
     step: Step
     copy_id: str
@@ -30,31 +41,61 @@ class Entry:
     at: str  # ISO 8601, UTC
 
 
+@dataclass(slots=True, kw_only=True)
+class History:
+    """`steps`: how far each copy has come, by its id; `unfinished`: by what a replay was asked for, the requests that
+    it has sent or was about to, as `written`.
+    """
+
+    steps: dict[str, Step] = field(default_factory=dict)
+    unfinished: dict[str, set[str]] = field(default_factory=dict)
+
+
 def line_of(entry: Entry) -> bytes:
-    request_id = entry.request_id.encode(errors="replace").decode()
     told = {
         "step": entry.step,
         "copy_id": entry.copy_id,
         "sequence_number": entry.sequence_number,
-        "request_id": request_id,
+        "request_id": written(entry.request_id),
         "at": entry.at,
     }
     return orjson.dumps(told) + b"\n"
 
 
-def steps_in(lines: Iterable[bytes]) -> dict[str, Step]:
-    """How far each copy has come, by its id. What is no line of ours, such as one that a kill cut short, says nothing.
+def mark_line(mark: Mark, asked: str, at: str) -> bytes:
+    """`asked`: what the replay was asked for, the same whenever that is the same."""
+    return orjson.dumps({"step": mark, "asked": written(asked), "at": at}) + b"\n"
 
-    The last step counts, but a copy that was sent is never sent again, whatever else is said of it.
+
+def written(text: str) -> str:
+    """Without what JSON has no way to say."""
+    return text.encode(errors="replace").decode()
+
+
+def begins_journal(first: bytes) -> bool:
+    """Whether a file with this first line, which a kill may have cut short, can be a journal."""
+    return first.startswith(_FIRST_BYTES)
+
+
+def history_in(lines: Iterable[bytes]) -> History:
+    """What is no line of ours, such as one that a kill cut short, says nothing.
+
+    A copy's last step counts, but one that was sent is never sent again, whatever else is said of it.
     """
-    steps: dict[str, Step] = {}
+    history, asked = History(), ""
     for line in lines:
-        entry = _read(line)
-        if entry is not None:
-            copy_id, step = entry
-            if step in ARRIVED or steps.get(copy_id) not in ARRIVED:
-                steps[copy_id] = step
-    return steps
+        told = _read(line)
+        match told:
+            case {"step": Mark.BEGUN, "asked": str(asked)}:
+                history.unfinished.setdefault(asked, set())
+            case {"step": Mark.DONE, "asked": str(ended)}:
+                history.unfinished.pop(ended, None)
+            case {"step": str(text), "copy_id": str(copy_id)} if text in _STEPS:
+                step = Step(text)
+                if step in ARRIVED or history.steps.get(copy_id) not in ARRIVED:
+                    history.steps[copy_id] = step
+                _note(history.unfinished.get(asked, set()), step, told.get("request_id"))
+    return history
 
 
 def last_sent(steps: Mapping[str, Step]) -> list[str]:
@@ -62,10 +103,16 @@ def last_sent(steps: Mapping[str, Step]) -> list[str]:
     return [copy_id for copy_id, step in steps.items() if step in ARRIVED][-MOST_WITNESSES:]
 
 
-def _read(line: bytes) -> tuple[str, Step] | None:
+def _note(requests: set[str], step: Step, request_id: object) -> None:
+    if step is Step.UNSENT:
+        requests.discard(str(request_id))
+    elif isinstance(request_id, str):
+        requests.add(request_id)
+
+
+def _read(line: bytes) -> dict[str, object]:
     try:
         told = orjson.loads(line)
-        copy_id, step = told["copy_id"], Step(told["step"])
-    except (ValueError, TypeError, KeyError):
-        return None
-    return (copy_id, step) if isinstance(copy_id, str) else None
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}

@@ -5,8 +5,11 @@ from typing import Final
 
 from worker.core.outcome import Outcome, Reason
 
-_BROKERS_OWN: Final = frozenset({"TTLExpiredException", "HeaderSizeExceeded"})  # before it could be delivered
-_NEVER_RAN: Final = _BROKERS_OWN | {
+_UNDELIVERABLE: Final = frozenset({"TTLExpiredException", "HeaderSizeExceeded"})  # the broker's, before any delivery
+KNOWN_REASONS: Final = frozenset(
+    {*Reason, *_UNDELIVERABLE, "MaxDeliveryCountExceeded", "MaxTransferHopCountExceeded", "Session ID is null."}
+)
+_NEVER_RAN: Final = _UNDELIVERABLE | {
     Reason.MALFORMED,
     Reason.TRUNCATED,
     Reason.UNROUTABLE,

@@ -1,12 +1,12 @@
 """Which dead letters a command is about, and which of these may be sent again."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from worker.core.dead_letters.journal import ARRIVED, Step
+from worker.core.dead_letters.journal import ARRIVED, History, Step, written
 from worker.core.dead_letters.letter import Letter
 
 
@@ -30,6 +30,17 @@ class Selection:
             self.ids
         )
 
+    def __str__(self) -> str:
+        """The same for the same choice, however it was written."""
+        criteria = {
+            "reason": {reason.casefold() for reason in self.reasons},
+            "flow": set(self.flows),
+            "id": set(self.ids),
+            "number": {str(number) for number in self.sequence_numbers},
+        }
+        said = [f"{name} {value!r}" for name, values in criteria.items() for value in sorted(values)]
+        return ", ".join(said) or "all"
+
 
 LEAST_WITNESSES: Final = 10
 
@@ -40,6 +51,7 @@ class Hindrance(StrEnum):
     MAY_HAVE_RUN = "may_have_run"
     IN_DOUBT = "in_doubt"  # an earlier replay may have sent it
     NOT_COPYABLE = "not_copyable"
+    DIED_AGAIN = "died_again"  # this replay, not finished yet, sent it before
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,14 +94,18 @@ def is_untouched(last_sent: Collection[str], there: Collection[str]) -> bool:
 
 
 def planned(
-    letters: Iterable[Letter], steps: Mapping[str, Step], *, even_if_it_ran: bool, most: int | None = None
+    letters: Sequence[Letter], history: History, *, asked: str, even_if_it_ran: bool, most: int | None = None
 ) -> Plan:
-    """`steps`: of earlier replays, by the id of the copy; `most`: are sent, the first of those given."""
+    """`asked`: for what, as in the history; `most`: are sent, the first of those given."""
     plan = Plan(even_if_it_ran=even_if_it_ran)
+    sent_before = history.unfinished.get(asked, set())
+    died = {letter.message_id for letter in letters}  # a copy that is a dead letter now has arrived, whoever saw it
     for letter in letters:
-        number, step = letter.sequence_number, steps.get(letter.copy_id)
-        if step in ARRIVED:
+        number, step = letter.sequence_number, history.steps.get(letter.copy_id)
+        if step in ARRIVED or (step is Step.SENDING and letter.copy_id in died):
             plan.sent[number] = letter
+        elif step is None and written(letter.request_id) in sent_before:
+            plan.hindered[Hindrance.DIED_AGAIN] += 1
         elif most is not None and len(plan.chosen) + len(plan.doubtful) >= most:
             continue
         elif not letter.is_copyable:

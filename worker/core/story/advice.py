@@ -126,7 +126,8 @@ def _refused(record: Record) -> str:
 
 
 def _unavailable(record: Record) -> str:
-    again = "Its caller may send it again, after retry-after-s; the flow did not run."
+    after = "" if record.retry_after_s is None else ", after retry-after-s"
+    again = f"Its caller may send it again{after}; the flow did not run."
     match record.held_back:
         case HeldBack.CIRCUIT:
             return f"{again} The circuit closes by itself when the flow answers: see why it failed before."

@@ -29,12 +29,15 @@ _LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC).timestamp()  # what is told to
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One event. `at` in epoch seconds; `source`: the pod, service or host that the wrapping names."""
+    """One event. `at` in epoch seconds; `source`: the pod, service or host that the wrapping names; `file`: where it
+    was read, of several.
+    """
 
     at: float
     event: str
     fields: Mapping[str, Any]
     source: str | None
+    file: str | None = None
 
 
 def entry_of(line: bytes) -> Entry | None:

@@ -1,6 +1,6 @@
 """What happened to a request, one line each, with its time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import assert_never
@@ -25,23 +25,39 @@ def moments_of(records: Sequence[Record], entries: Sequence[Entry], around: Sequ
     seen: set[int | None] = set()
     for record in records:
         is_new = record.sequence_number not in seen
-        told += _of_delivery(record, is_new=is_new, is_copy=bool(seen) or record.delivery_attempt > 0)
+        told += _effects_after_causes(_of_delivery(record, came=_came(record, seen) if is_new else None))
         seen.add(record.sequence_number)
     told += [Moment(at=entry.at, text=_of_entry(entry)) for entry in entries]
     told += [Moment(at=entry.at, text=f"({_around(entry)})") for entry in around]
     return sorted(told, key=lambda moment: moment.at)
 
 
-def _of_delivery(record: Record, *, is_new: bool, is_copy: bool) -> Iterator[Moment]:
-    if is_new:
-        yield Moment(at=record.enqueued_at, text="its copy came up in the queue" if is_copy else "queued")
+def _came(record: Record, seen: set[int | None]) -> str:
+    if record.is_replay:
+        return "sent again by a replay"
+    is_copy = bool(seen) or record.delivery_attempt > 0 or record.is_fetch
+    return "its copy came up in the queue" if is_copy else "queued"
+
+
+def _effects_after_causes(moments: Iterable[Moment]) -> Iterator[Moment]:
+    """Times are rounded, and some made up of others: as they were told, none is before the one that led to it."""
+    at = float("-inf")
+    for moment in moments:
+        at = max(at, moment.at)
+        yield Moment(at=at, text=moment.text)
+
+
+def _of_delivery(record: Record, *, came: str | None) -> Iterator[Moment]:
+    if came is not None:
+        yield Moment(at=record.enqueued_at, text=came)
     yield Moment(at=record.taken_at, text=_taken(record))
     yield from _of_tries(record)
     if record.is_recalled:
         yield Moment(at=record.taken_at, text="what came of an earlier delivery was still in this worker's memory")
-    if record.attempts and not record.tries and not record.is_recalled and record.call_s:
+    if not record.tries and (record.calls or (record.is_fetch and record.call_s)):
         answered_at = min(record.taken_at + record.call_s, record.replied_at)
-        yield Moment(at=answered_at, text=f"the flow was called: {_brought(record)} after {lasting(record.call_s)}")
+        did = "the run's answer was fetched" if record.is_fetch else "the flow was called"
+        yield Moment(at=answered_at, text=f"{did}: {_brought(record)} after {lasting(record.call_s)}")
     if record.is_replied and record.outcome is not None:
         to = f" on {record.reply_to}" if record.reply_to else ""
         yield Moment(at=record.replied_at, text=f'its caller had the reply "{record.outcome}"{to}')
@@ -52,9 +68,10 @@ def _of_delivery(record: Record, *, is_new: bool, is_copy: bool) -> Iterator[Mom
 
 def _taken(record: Record) -> str:
     by = f" by {record.source}" if record.source else ""
+    read = f" (in {record.file})" if record.file else ""
     if record.delivery_count:
-        return f"taken again{by}: the {ordinal(record.delivery_count + 1)} delivery of this message"
-    return f"taken{by} after {lasting(record.queue_wait_s)} in the queue"
+        return f"taken again{by}: the {ordinal(record.delivery_count + 1)} delivery of this message{read}"
+    return f"taken{by} after {lasting(record.queue_wait_s)} in the queue{read}"
 
 
 def _of_tries(record: Record) -> Iterator[Moment]:

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, assert_never
 
-from worker.core.outcome import Outcome
+from worker.core.outcome import HeldBack, NoRetry, Outcome
 from worker.core.story.moments import held_back
 from worker.core.story.record import Leaving, Record
 from worker.core.story.telling import clause, lasting, times
@@ -14,7 +14,8 @@ _LONG_S: Final = 1.0
 
 def reasons_of(records: Sequence[Record], telling: Record) -> list[str]:
     """Sentences; none where everything went its plain way. `telling`: the delivery that says how the request ended."""
-    return list(dict.fromkeys([*_retries(records), *_moves(records), *_redeliveries(records), *_end(telling)]))
+    told = [*_retries(records), *_moves(records), *_redeliveries(records), *_replays(records), *_end(telling)]
+    return list(dict.fromkeys(told))
 
 
 def _retries(records: Sequence[Record]) -> Iterator[str]:
@@ -25,6 +26,9 @@ def _retries(records: Sequence[Record]) -> Iterator[str]:
         told = Counter(clause(each.why or "it was cut short") for each in failed)
         whys = "; ".join(why if count == 1 else f"{why} ({times(count)})" for why, count in told.items())
         yield f"The flow was called {times(len(record.tries))}, because {times(len(failed))} it failed: {whys}."
+    calls = [record.calls for record in records if record.calls]
+    if len(calls) > 1:
+        yield f"For all its deliveries together the flow was called {times(sum(calls))}."
 
 
 def _moves(records: Sequence[Record]) -> Iterator[str]:
@@ -54,6 +58,12 @@ def _redeliveries(records: Sequence[Record]) -> Iterator[str]:
         yield "The worker remembered what came of an earlier delivery, and did not call the flow again."
 
 
+def _replays(records: Sequence[Record]) -> Iterator[str]:
+    count = len({record.sequence_number for record in records if record.is_replay})
+    if count:
+        yield f"It was sent again {times(count)} by a replay."
+
+
 def _end(record: Record) -> Iterator[str]:
     if record.outcome is None:
         return
@@ -67,22 +77,39 @@ def _end(record: Record) -> Iterator[str]:
         yield from _no_further_attempt(record)
     is_late = record.outcome is Outcome.EXPIRED or (record.slack_s is not None and record.slack_s < 0)
     if is_late and record.elapsed_s >= _LONG_S:
-        where = "the queue" if record.queue_wait_s >= record.call_s else "the call of the flow"
-        most_s = max(record.queue_wait_s, record.call_s)
-        yield f"Of {lasting(record.elapsed_s)} it spent {lasting(most_s)} in {where}."
+        most_s, where = max(
+            (record.queue_wait_s, "in the queue"),
+            (record.call_s, "in the call of the flow"),
+            (record.earlier_s, "before this copy of it came up in the queue"),
+        )
+        yield f"Of {lasting(record.elapsed_s)} it spent {lasting(most_s)} {where}."
 
 
 def _no_further_attempt(record: Record) -> Iterator[str]:
-    """The log doesn't say which of these it was."""
-    if not record.tries or not record.tries[-1].is_failed or "not called again" in (record.detail or ""):
-        return
-    if record.outcome is Outcome.UNAVAILABLE:
-        yield "It was not called again, because no attempt was left, or none could have ended in time."
-    if record.outcome is Outcome.INDETERMINATE:
-        yield (
-            "It was not called again, because it may have run and the flow isn't idempotent, or no attempt was left, "
-            "or none could have ended in time."
-        )
+    if record.no_retry is not None and "not called again" not in (record.detail or ""):
+        yield f"It was not called again, because {_no_retry(record.no_retry)}."
+
+
+def _no_retry(why: NoRetry) -> str:
+    match why:
+        case NoRetry.NOT_IDEMPOTENT:
+            return "it may have run, and the flow isn't idempotent"
+        case NoRetry.ATTEMPTS_SPENT:
+            return "no attempt was left (retry.attempts; a copy has one)"
+        case NoRetry.NO_TIME:
+            return "no further attempt could have ended in time"
+        case NoRetry.BUDGET_SPENT:
+            return "too many calls of the flow failed of late"
+        case NoRetry.ASKED_TO_WAIT:
+            return "it asked for a longer wait than a call is held for (retry.max_s)"
+        case NoRetry.CIRCUIT:
+            return held_back(HeldBack.CIRCUIT)
+        case NoRetry.PLACE:
+            return held_back(HeldBack.PLACE)
+        case NoRetry.TOKEN:
+            return held_back(HeldBack.TOKEN)
+        case _:
+            assert_never(why)
 
 
 def _by_message(records: Sequence[Record]) -> Iterable[set[int]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from typing import Any, Final, TypeVar, assert_never
 
-from worker.core.outcome import HeldBack, Outcome, Reason
+from worker.core.outcome import HeldBack, NoRetry, Outcome, Reason
 from worker.core.settlement import Settled
 from worker.core.story.lines import Entry
 
@@ -15,6 +15,7 @@ ENDED: Final = "request_ended"
 MOVED: Final = "request_moved"
 
 _LONGEST_S: Final = 1e9  # what is beyond was never measured
+_DURATIONS: Final = ("copy_in_s", "retry_after_s", "reply_s", "earlier_s", "queue_wait_s", "call_s", "elapsed_s")
 
 
 class _Said(StrEnum):
@@ -59,6 +60,7 @@ class Record:
 
     at: float
     source: str | None
+    file: str | None
     request_id: str
     correlation_id: str | None
     sequence_number: int | None
@@ -69,16 +71,21 @@ class Record:
     outcome: Outcome | None
     reason: str | None
     held_back: HeldBack | None
+    retry_after_s: float | None
     http_status: int | None
     run_id: str | None
     attempts: int
     tries: tuple[Try, ...]
+    no_retry: NoRetry | None
+    is_fetch: bool
+    is_replay: bool
     is_recalled: bool
     is_replied: bool
     copy_in_s: float | None
     leaving: Leaving
     dead_letter: Reason | None
     description: str | None
+    earlier_s: float
     queue_wait_s: float
     call_s: float
     reply_s: float | None
@@ -89,17 +96,30 @@ class Record:
     defect: str | None
 
     @property
-    def enqueued_at(self) -> float:
+    def first_enqueued_at(self) -> float:
+        """The request itself."""
         return self.at - self.elapsed_s
 
     @property
+    def enqueued_at(self) -> float:
+        """The copy of it that this is a delivery of."""
+        return min(self.first_enqueued_at + self.earlier_s, self.at)
+
+    @property
     def taken_at(self) -> float:
-        return self.enqueued_at + min(self.queue_wait_s, self.elapsed_s)
+        return min(self.enqueued_at + self.queue_wait_s, self.at)
+
+    @property
+    def calls(self) -> int:
+        """Requests to the flow that were made for this delivery; all of them are told of only where one failed."""
+        if self.tries or self.is_recalled or self.is_fetch or not self.call_s:
+            return len(self.tries)
+        return self.attempts
 
     @property
     def replied_at(self) -> float:
         """For one that is replied."""
-        return self.at if self.reply_s is None else self.enqueued_at + min(self.reply_s, self.elapsed_s)
+        return self.at if self.reply_s is None else self.first_enqueued_at + min(self.reply_s, self.elapsed_s)
 
 
 def record_of(entry: Entry) -> Record | None:
@@ -108,11 +128,12 @@ def record_of(entry: Entry) -> Record | None:
     request_id = text(fields, "request_id")
     if entry.event not in {ENDED, MOVED} or request_id is None:
         return None
-    seconds = {name: _seconds(fields, name) for name in ("copy_in_s", "reply_s", "queue_wait_s", "call_s", "elapsed_s")}
+    seconds = {name: _seconds(fields, name) for name in _DURATIONS}
     tries = fields.get("tries")
     return Record(
         at=entry.at,
         source=worker_of(entry),
+        file=entry.file,
         request_id=request_id,
         correlation_id=text(fields, "correlation_id"),
         sequence_number=whole(fields, "sequence_number"),
@@ -123,16 +144,21 @@ def record_of(entry: Entry) -> Record | None:
         outcome=_member(Outcome, fields.get("outcome")),
         reason=text(fields, "reason"),
         held_back=_member(HeldBack, fields.get("held_back")),
+        retry_after_s=seconds["retry_after_s"],
         http_status=whole(fields, "http_status"),
         run_id=text(fields, "run_id"),
         attempts=whole(fields, "attempts") or 0,
         tries=tuple(map(_try, filter(_is_object, tries))) if isinstance(tries, list) else (),
+        no_retry=_member(NoRetry, fields.get("no_retry")),
+        is_fetch=fields.get("is_fetch") is True,
+        is_replay=fields.get("is_replay") is True,
         is_recalled=fields.get("is_recalled") is True,
         is_replied=fields.get("is_replied") is True,
         copy_in_s=seconds["copy_in_s"],
         leaving=_leaving(fields),
         dead_letter=_member(Reason, fields.get("dead_letter")),
         description=text(fields, "description"),
+        earlier_s=seconds["earlier_s"] or 0.0,
         queue_wait_s=seconds["queue_wait_s"] or 0.0,
         call_s=seconds["call_s"] or 0.0,
         reply_s=seconds["reply_s"],

@@ -3,7 +3,7 @@
 import re
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -105,17 +105,17 @@ class Search:
         self._around: deque[Entry] = deque(maxlen=_MOST_AROUND)
         self._lived: tuple[float, float] | None = None
 
-    def read(self, lines: Iterable[bytes], *, source: str | None = None) -> None:
-        """`source`: what they are from, where the lines don't say. Gigabytes go through this loop."""
+    def read(self, lines: Iterable[bytes], *, file: str | None = None) -> None:
+        """`file`: where they are from, of several. Gigabytes go through this loop."""
         needle, is_around = self._needle, _AROUND.search
         searched, count, first_at, line = self.searched, 0, None, b""
         try:
             for line in lines:
                 count += 1
                 if needle in line:
-                    self._take(line, source)
+                    self._take(line, file)
                 elif b"request_ended" not in line and b"event" in line and is_around(line):
-                    self._take_around(line, source)
+                    self._take_around(line, file)
                 if first_at is None and count <= _LOOKED_AT_FOR_TIME:
                     first_at = self._note_time(line)
         finally:
@@ -126,8 +126,8 @@ class Search:
     def around(self) -> list[Entry]:
         return sorted(self._around, key=lambda entry: entry.at)
 
-    def _take(self, line: bytes, source: str | None) -> None:
-        entry = _sourced(entry_of(line), source)
+    def _take(self, line: bytes, file: str | None) -> None:
+        entry = _filed(entry_of(line), file)
         if entry is None:
             self.searched.torn += not is_styled(line)
             self.searched.styled += is_styled(line)
@@ -147,8 +147,8 @@ class Search:
         if record is not None:
             self._live(record.enqueued_at - _SEEN_BEFORE_S, record.at + (record.copy_in_s or 0.0) + _SEEN_AFTER_S)
 
-    def _take_around(self, line: bytes, source: str | None) -> None:
-        entry = _sourced(entry_of(line), source)
+    def _take_around(self, line: bytes, file: str | None) -> None:
+        entry = _filed(entry_of(line), file)
         if entry is not None:
             self._note_around(entry)
 
@@ -179,10 +179,8 @@ class Search:
         return entry.at
 
 
-def _sourced(entry: Entry | None, source: str | None) -> Entry | None:
-    if entry is None or source is None or entry.source is not None:
-        return entry
-    return Entry(at=entry.at, event=entry.event, fields=entry.fields, source=source)
+def _filed(entry: Entry | None, file: str | None) -> Entry | None:
+    return entry if entry is None or file is None else replace(entry, file=file)
 
 
 def _as_text(value: object) -> str | None:

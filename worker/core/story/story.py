@@ -40,7 +40,8 @@ class Story:
 
 def story_of(found: Found, around: Sequence[Entry]) -> Story:
     records = sorted(found.records, key=lambda record: (record.at, record.delivery_count))
-    telling = _telling(records)
+    last_sent = _since_last_sent(records)
+    telling = _telling(last_sent)
     flow = next((record.flow for record in reversed(records) if record.flow is not None), None)
     moments = moments_of(records, found.entries, _bearing(around, records, flow))
     return Story(
@@ -52,12 +53,21 @@ def story_of(found: Found, around: Sequence[Entry]) -> Story:
         run_ids=tuple(dict.fromkeys(record.run_id for record in records if record.run_id)),
         outcome=None if telling is None else telling.outcome,
         leaving=None if telling is None else telling.leaving,
-        headline=_headline(found.request_id, flow, records, telling),
+        headline=_headline(found.request_id, flow, last_sent, telling),
         moments=tuple(moments),
         why=() if telling is None else tuple(reasons_of(records, telling)),
         to_do=NOTHING if telling is None else advice(telling),
         left_out=found.left_out,
     )
+
+
+def _since_last_sent(records: Sequence[Record]) -> Sequence[Record]:
+    """From the last replay on, if there was one: the time as a dead letter before it is none of the work's."""
+    replayed = [record.sequence_number for record in records if record.is_replay]
+    if not replayed:
+        return records
+    began_at = next(at for at, record in enumerate(records) if record.sequence_number == replayed[-1])
+    return records[began_at:]
 
 
 def _telling(records: Sequence[Record]) -> Record | None:
@@ -70,7 +80,7 @@ def _headline(request_id: str, flow: str | None, records: Sequence[Record], tell
     subject = f"Request {request_id}{f' for flow {flow}' if flow else ''}"
     if telling is None:
         return f"{subject}: {_NEVER_ENDED}"
-    began_at = min(record.enqueued_at for record in records)
+    began_at = min(record.first_enqueued_at for record in records)
     replied = next((record for record in records if record.is_replied and record.outcome is not None), None)
     if replied is None or replied.outcome is None:
         return f"{subject}: {_unreplied(telling, began_at)}."
@@ -162,14 +172,14 @@ def _bearing(around: Sequence[Entry], records: Sequence[Record], flow: str | Non
     opened_at = max((entry.at for entry in around if _shuts(entry, flow) and entry.at < began_at), default=None)
     if opened_at is not None and any(record.held_back is HeldBack.CIRCUIT for record in records):
         began_at = opened_at
-    sources = {_pod(record.source) for record in records}
+    sources = {_pod(record.source) or record.file for record in records}
     is_whole = is_ended and all(record.delivery_count == 0 for record in records)
     return [
         entry
         for entry in around
         if began_at <= entry.at <= ended_at
         and entry.fields.get("flow") in {None, flow}
-        and (not is_whole or entry.source in sources)
+        and (not is_whole or (entry.source or entry.file) in sources)
     ]
 
 

@@ -59,10 +59,18 @@ class Entities:
         return iter(self._by_path.values())
 
     def _add(self, entity: Entity) -> None:
-        if self._by_path.setdefault(entity.facts.path.lower(), entity) is not entity:
-            raise InvalidTopologyError(f"two entities are at {entity.facts.path!r} (letter case doesn't count)")
+        self._check_free(entity.facts.path, entity.facts.kind)
+        self._by_path[entity.facts.path.lower()] = entity
+
+    def _check_free(self, path: str, kind: EntityKind) -> None:
+        other = self._by_path.get(path.lower())
+        if other is not None:
+            is_same_kind = other.facts.kind is kind
+            what = f"{kind.value} {path!r} is named twice" if is_same_kind else f"two entities are at {path!r}"
+            raise InvalidTopologyError(f"{what} (letter case doesn't count)")
 
     def _add_queue(self, queue: QueueProperties) -> None:
+        self._check_free(queue.name, EntityKind.QUEUE)
         mailbox, dead_letters = self._mailboxes(queue.name, queue, queue.max_message_bytes)
         rules = IntakeRules(
             requires_session=queue.requires_session,
@@ -81,10 +89,12 @@ class Entities:
         self._add(Entity(facts=facts, intake=intake, mailbox=mailbox, touches=(dead_letters, mailbox, intake)))
 
     def _add_topic(self, topic: TopicProperties) -> None:
+        self._check_free(topic.name, EntityKind.TOPIC)
         routes: list[Route] = []
         touches: list[Mailbox | Intake] = []
         for subscription in topic.subscriptions:
             path = f"{topic.name}/{SUBSCRIPTIONS}/{subscription.name}"
+            self._check_free(path, EntityKind.SUBSCRIPTION)
             mailbox, dead_letters = self._mailboxes(path, subscription, topic.max_message_bytes)
             facts = EntityFacts(
                 path=path,

@@ -16,6 +16,7 @@ from worker.emulator.standins.behaviours import (
     Hang,
     PlatformError,
 )
+from worker.emulator.standins.entra import EntraStandIn, Publish
 from worker.emulator.standins.flow import FlowStandIn, ReceivedCall
 from worker.emulator.standins.identity import IdentityStandIn
 from worker.emulator.standins.recorded import Recorded
@@ -31,6 +32,7 @@ __all__ = [
     "CutPoint",
     "Drip",
     "Echo",
+    "EntraStandIn",
     "FlowStandIn",
     "Garbage",
     "GatewayAnswer",
@@ -38,6 +40,7 @@ __all__ = [
     "IdentityStandIn",
     "Issue",
     "PlatformError",
+    "Publish",
     "ReceivedCall",
     "Recorded",
     "Refuse",

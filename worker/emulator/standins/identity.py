@@ -37,11 +37,11 @@ class IdentityStandIn(Loopback):
     """Does each of its script in turn, whoever asks; the last one stays. `requests` holds everything that was asked."""
 
     def __init__(self, *, ssl_context: ssl.SSLContext | None = None) -> None:
-        app = web.Application()
-        app.router.add_get(IMDS_PATH, self._imds)
-        app.router.add_get(APP_SERVICE_PATH, self._app_service)
-        app.router.add_post(ENTRA_PATH, self._entra)
-        super().__init__(app, ssl_context=ssl_context)
+        self.app = web.Application()
+        self.app.router.add_get(IMDS_PATH, self._imds)
+        self.app.router.add_get(APP_SERVICE_PATH, self._app_service)
+        self.app.router.add_post(ENTRA_PATH, self._entra)
+        super().__init__(self.app, ssl_context=ssl_context)
         self._script: list[TokenBehaviour] = [Issue()]
         self._serial = itertools.count(1)
         self.requests: Recorded[TokenRequest] = Recorded()
@@ -52,6 +52,9 @@ class IdentityStandIn(Loopback):
 
     def script(self, *behaviours: TokenBehaviour) -> None:
         self._script = list(behaviours) or [Issue()]
+
+    def token(self, claims: Claims) -> str:
+        return issue(claims)
 
     async def _imds(self, request: web.Request) -> web.Response:
         return await self._answer(*asked_of_imds(request))
@@ -90,7 +93,7 @@ class IdentityStandIn(Loopback):
             appid=asked.client_id or CLIENT,
         )
         issued = Issued(
-            token=issue(claims),
+            token=self.token(claims),
             resource=asked.resource,
             client_id=claims.appid,
             expires_on=expires_on,

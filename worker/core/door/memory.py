@@ -1,0 +1,140 @@
+"""What a door knows of requests: who asked, under which key, and the answer once it is there. Bounded by time and size.
+
+Times are epoch seconds, because ids say since when they are awaited, and outlive the process.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from worker.core.outcome import Outcome
+from worker.core.typed_reply import TypedReply
+
+# An answer that another try may change is not told to who tries again.
+_FINAL: Final = frozenset({Outcome.ANSWERED, Outcome.REFUSED, Outcome.REJECTED, Outcome.INDETERMINATE})
+_MOST_FORGOTTEN: Final = 100_000
+_OVERHEAD_BYTES: Final = 2_000  # of an entry beside its body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemorySpec:
+    """`remember_s`: from the answer on, and beyond `timeout_s` where none came."""
+
+    timeout_s: float
+    remember_s: float
+    max_bytes: int
+
+
+class Unknown(Enum):
+    """Why there is nothing to tell of an id."""
+
+    NEVER = auto()  # it may still come: somebody else may have sent it, or this process is younger than it
+    FORGOTTEN = auto()
+
+
+@dataclass(slots=True, kw_only=True)
+class Entry:
+    """`deadline`: by when the bridge answers. `is_told`: the answer has reached its caller, and need not be kept."""
+
+    request_id: str
+    key_id: str | None
+    asked_at: float
+    deadline: float
+    answer: TypedReply | None = None
+    answered_at: float = 0.0
+    is_told: bool = False
+
+    @property
+    def size_bytes(self) -> int:
+        return _OVERHEAD_BYTES + (0 if self.answer is None else len(self.answer.body))
+
+
+class Memory:
+    def __init__(self, spec: MemorySpec) -> None:
+        self._spec = spec
+        self._entries: OrderedDict[str, Entry] = OrderedDict()  # oldest first
+        self._by_key: dict[str, str] = {}
+        self._forgotten: OrderedDict[str, None] = OrderedDict()
+        self.size_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def ask(self, request_id: str, *, key_id: str | None, now: float) -> Entry:
+        entry = Entry(request_id=request_id, key_id=key_id, asked_at=now, deadline=now + self._spec.timeout_s)
+        self._add(entry)
+        return entry
+
+    def look_up(self, request_id: str, *, issued: float, now: float) -> Entry | Unknown:
+        entry = self._entries.get(request_id)
+        if entry is not None:
+            return entry
+        is_over = now > issued + self._spec.timeout_s + self._spec.remember_s
+        return Unknown.FORGOTTEN if is_over or request_id in self._forgotten else Unknown.NEVER
+
+    def repeated(self, key_id: str, *, now: float) -> Entry | None:
+        """The sending under the same key that is to answer for this one, too: in flight, or with a final outcome."""
+        entry = self._entries.get(self._by_key.get(key_id, ""))
+        if entry is None:
+            return None
+        is_good = now < entry.deadline if entry.answer is None else entry.answer.outcome in _FINAL
+        return entry if is_good else None
+
+    def answered(self, answer: TypedReply, *, now: float) -> Entry | None:
+        """None for what was told, or forgotten, already. `answer.correlation_id` is the key's id where there is one.
+
+        Also of a request that isn't known: it was asked by the process before this one, or by the sender itself.
+        """
+        if answer.request_id in self._forgotten:
+            return None
+        entry = self._entries.get(answer.request_id)
+        if entry is None:
+            key_id = answer.correlation_id
+            entry = Entry(request_id=answer.request_id, key_id=key_id, asked_at=now, deadline=now)
+            self._add(entry)
+        if entry.answer is None:
+            self.size_bytes += len(answer.body)
+            entry.answer, entry.answered_at = answer, now
+        return entry
+
+    def withdraw(self, request_id: str) -> None:
+        """It was never sent."""
+        self._remove(request_id)
+
+    def forget(self, now: float) -> list[Entry]:
+        """Those whose time is over, and the oldest that have an answer where there are too many bytes."""
+        over = [entry for entry in self._entries.values() if self._is_over(entry, now)]
+        for entry in over:
+            self._drop(entry)
+        while self.size_bytes > self._spec.max_bytes:
+            oldest = next((each for each in self._entries.values() if each.answer is not None), None)
+            if oldest is None:
+                break
+            self._drop(oldest)
+            over.append(oldest)
+        return over
+
+    def _is_over(self, entry: Entry, now: float) -> bool:
+        since = entry.deadline if entry.answer is None else entry.answered_at
+        return now - since > self._spec.remember_s
+
+    def _add(self, entry: Entry) -> None:
+        self._entries[entry.request_id] = entry
+        self.size_bytes += entry.size_bytes
+        if entry.key_id is not None:
+            self._by_key[entry.key_id] = entry.request_id
+
+    def _drop(self, entry: Entry) -> None:
+        self._remove(entry.request_id)
+        self._forgotten[entry.request_id] = None
+        if len(self._forgotten) > _MOST_FORGOTTEN:
+            self._forgotten.popitem(last=False)
+
+    def _remove(self, request_id: str) -> None:
+        entry = self._entries.pop(request_id, None)
+        if entry is None:
+            return
+        self.size_bytes -= entry.size_bytes
+        if entry.key_id is not None and self._by_key.get(entry.key_id) == request_id:
+            del self._by_key[entry.key_id]

@@ -5,7 +5,7 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from typing import Final
@@ -14,6 +14,7 @@ import structlog
 
 from worker.admin import server as admin
 from worker.app import bus_options, credential_of, request_source
+from worker.bridge.pump import PumpFacts
 from worker.core.door.asker import ALL_FLOWS, ANYBODY, CallerSpec
 from worker.core.door.ids import REPLICA
 from worker.core.door.memory import MemorySpec
@@ -28,6 +29,7 @@ from worker.door.tokens import TokenSpec
 from worker.door.verifying import verifying
 from worker.metrics.door import DoorCollector, DoorFacts, DoorMetrics
 from worker.metrics.exposition import exposition, registry_of_process
+from worker.running import with_recent
 from worker.servicebus.connect import Bus, QueueSource
 from worker.settings import Settings
 from worker.stop import stopped_by_signals
@@ -117,7 +119,7 @@ async def opened(settings: Settings) -> AsyncIterator[OpenDoor]:
         stack.callback(watching.cancel)
         surface = admin.Surface(
             read_readiness=lambda: door.readiness,
-            read_status=lambda: _status(door, spec.max_waiting),
+            read_status=lambda: _status(door, settings),
             read_metrics=partial(exposition, registry),
             steer=lambda _: False,
         )
@@ -220,15 +222,37 @@ def _facts(door: OpenDoor, most: int) -> DoorFacts:
     )
 
 
-def _status(door: OpenDoor, most: int) -> dict[str, object]:
-    """What `/status` and the page show."""
-    ready, facts = door.readiness, _facts(door, most)
-    return {
+def _status(door: OpenDoor, settings: Settings) -> dict[str, object]:
+    """In the shape of a worker's, as far as a door has what it has."""
+    ready, facts = door.readiness, _facts(door, settings.door.max_waiting)
+    flows = list(settings.flow_specs()) or list(door.counter.recent.told())
+    status = {
         "kind": "door",
         "version": version("flowbridge"),
         "at": time.time(),
         "uptime_s": time.time() - door.began_at,
         "ready": ready.is_ready,
         "reasons": ready.reasons,
+        "pump": asdict(
+            PumpFacts(
+                lanes=1,
+                lanes_receiving=int(facts.is_listening),
+                in_flight=facts.in_hand,
+                slots=facts.most_in_hand,
+                slots_free=max(0, facts.most_in_hand - facts.in_hand),
+                is_stopping=facts.is_draining,
+                is_paused=False,
+                failure=door.desk.listener.refusal,
+                renewals=0,
+                locks_lost=0,
+                unconfirmed=0,
+                outages=facts.reconnects,
+            )
+        ),
+        "flows": [{"name": name} for name in flows],
+        "fleet": None,
+        "tokens": [],
+        "held": {"requests": facts.held, "bytes": facts.held_bytes},
         "loop_lag_s": facts.loop_lag_s,
     }
+    return with_recent(status, [door.counter.recent.told()], is_steerable=False)

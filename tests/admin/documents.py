@@ -176,6 +176,23 @@ def several_processes() -> Document:
     return all_fine(processes=processes)
 
 
+def door() -> Document:
+    """What a door says, in the shape of a worker's."""
+    kept = ("version", "at", "uptime_s", "ready", "reasons", "pump", "loop_lag_s", "history", "steerable")
+    flows = [
+        {"name": name, "outcomes": outcomes, "p50_s": 0.412, "p99_s": 1.9, "errors": []}
+        for name, outcomes in (("credit-check", {"answered": 64, "moved": 2}), ("address-lookup", {"answered": 123}))
+    ]
+    held = {"requests": 12, "bytes": 48_000}
+    return {name: all_fine()[name] for name in kept} | {
+        "kind": "door",
+        "flows": flows,
+        "fleet": None,
+        "tokens": [],
+        "held": held,
+    }
+
+
 STATES = {
     "all-fine": all_fine,
     "nothing-yet": nothing_yet,
@@ -185,4 +202,5 @@ STATES = {
     "many-flows": many_flows,
     "hostile": hostile,
     "several-processes": several_processes,
+    "door": door,
 }

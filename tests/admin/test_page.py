@@ -35,6 +35,7 @@ VERDICTS = {
     "many-flows": "Working, but flow balance-get is isolated",
     "hostile": f"Working, but flow {HOSTILE} is failing",
     "several-processes": "Working, but process 2 isn\u2019t running",
+    "door": "Working, all 2 flows are fine",
 }
 
 

@@ -57,6 +57,6 @@ def test_nothing_private_of_azures_is_imported() -> None:
 
 
 def test_the_settings_of_the_process_are_read_by_its_top_alone() -> None:
-    tops = ("worker.settings", "worker.app", "worker.supervisor", "worker.cli")
+    tops = ("worker.settings", "worker.app", "worker.doorway", "worker.supervisor", "worker.cli")
     readers = [module for module in MODULES if any(is_of(name, "worker.settings") for name in module.imports)]
     assert [module.name for module in readers if not module.is_within(*tops)] == []

@@ -15,6 +15,10 @@ from worker.core.door.claims import Unverified
 from worker.core.door.ids import RequestId, key_id
 from worker.core.door.memory import Entry, Unknown
 from worker.core.door.wait import asked_s, preferred_s
+from worker.core.outcome import Outcome
+from worker.core.recent import Failure, Recent
+from worker.core.redaction import fit_to_show
+from worker.core.typed_reply import TypedReply
 from worker.door.desk import Desk, NotSent, Question, session_of
 from worker.door.forwarding import Peers
 from worker.door.limits import Limits, Refused
@@ -24,6 +28,8 @@ LONGEST_KEY: Final = 128  # characters, as of a message id
 LONGEST_FLOW: Final = 100
 LATE_S: Final = 5.0  # that a worker's word "expired" may come after the time is over
 BODY_WITHIN_S: Final = 20.0
+_ANY_FLOW: Final = "(any flow)"
+_LATER: Final = "moved"  # on the status page: asked on elsewhere
 _TRACE: Final = ("traceparent", "tracestate")
 
 
@@ -59,6 +65,7 @@ class Counter:
         self._tokens = tokens
         self._limits = limits
         self._peers = peers
+        self.recent = Recent()
         self.is_closing = False
 
     async def ask(self, request: web.Request) -> Reply:
@@ -69,6 +76,7 @@ class Counter:
         idempotency_key = _key_of(request)
         key = None if idempotency_key is None else key_id(asker, flow=flow, idempotency_key=idempotency_key)
         wait_s = self._wait_s(preferred_s(request.headers.getall("Prefer", [])))
+        began = asyncio.get_running_loop().time()
         with self._limits.entered(caller):
             body = await self._body(request)
             if key is not None and (peer := self._peers.home_of(key, request)) is not None:
@@ -90,7 +98,21 @@ class Counter:
                 if isinstance(sent, NotSent):
                     raise Refused(_not_sent(sent), why=sent.why)
                 entry = sent
-            return await self._answer(RequestId.of(entry.request_id), wait_s)
+            reply = await self._answer(RequestId.of(entry.request_id), wait_s)
+            self._note(flow, reply, began)
+            return reply
+
+    def _note(self, flow: str, reply: Reply, began: float) -> None:
+        """For the status page. Of flows whose names aren't known here any caller could make up more and more."""
+        name = flow if self._spec.flows is not None else _ANY_FLOW
+        answer = None if reply.told is None else reply.told.answer
+        if answer is None:
+            self.recent.note(name, _LATER, took_s=None, at=time.time())
+            return
+        took_s = asyncio.get_running_loop().time() - began
+        self.recent.note(name, answer.outcome.value, took_s=took_s, at=time.time())
+        if answer.outcome is not Outcome.ANSWERED:
+            self.recent.note_failure(name, _failure(answer))
 
     async def fetch(self, request: web.Request) -> Reply:
         """`GET /v1/requests/{id}`, and the same under its session."""
@@ -178,6 +200,18 @@ class Counter:
         if time.time() >= lives_until:
             return Reply(response=unanswered(str(request_id)))
         return Reply(response=_pending(request_id, wait_s))
+
+
+def _failure(answer: TypedReply) -> Failure:
+    return Failure(
+        at=time.time(),
+        outcome=answer.outcome.value,
+        reason=None if answer.reason is None else fit_to_show(answer.reason, LONGEST_KEY),
+        http_status=answer.http_status,
+        request_id=answer.request_id,
+        run_id=None if answer.run_id is None else fit_to_show(answer.run_id, LONGEST_KEY),
+        detail=None,
+    )
 
 
 def _pending(request_id: RequestId, wait_s: float) -> Response:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from worker.core.door.asker import ALL_FLOWS
 from worker.settings.addresses import is_loopback, split_url
@@ -10,9 +10,6 @@ from worker.settings.model import CallerSettings, DoorSettings, Settings
 from worker.settings.problems import Problem, did_you_mean
 
 Sound: TypeAlias = Callable[..., bool]
-
-PLUGIN_S: Final = 120.0  # that a Dataverse plug-in may run
-LATE_S: Final = 5.0
 
 
 def broken_door(settings: Settings, sound: Sound) -> Iterator[Problem]:

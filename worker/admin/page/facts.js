@@ -7,7 +7,17 @@ function showFacts(status) {
 }
 
 function factsOf(status) {
-  const { pump, fleet } = status;
+  const { pump, fleet, held } = status;
+  if (status.kind === "door") {
+    say(byId("worker-title"), "Door");
+    return [
+      ["Callers waiting", `${count(pump.in_flight)} of ${count(pump.slots)}`],
+      ["Session for answers", pump.failure ?? (pump.lanes_receiving > 0 ? "open" : "connecting")],
+      ["Answers held", `${count(held.requests)}, ${(held.bytes / 1e6).toFixed(1)} MB`],
+      ["Event loop lag", duration(status.loop_lag_s)],
+      ["Running for", wholeSeconds(status.uptime_s)],
+    ];
+  }
   return [
     ["Slots", `${count(pump.in_flight)} of ${count(pump.slots)} in use`],
     ["Intake", pump.is_stopping ? "draining, takes nothing new" : pump.is_paused ? "paused: no flow can be called" : "open"],

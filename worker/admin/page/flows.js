@@ -16,6 +16,7 @@ function showFlows(status, problems) {
   const items = ordered.map((flow) => ({ flow, now: status.at, isSteerable: status.steerable }));
   keyed(table, items, ({ flow }) => flow.name, flowRows, { after: table.tHead, keepsOrder });
   table.classList.toggle("steerable", status.steerable);
+  table.classList.toggle("of-door", status.kind === "door"); // which knows nothing of circuits
   byId("filter-label").hidden = items.length <= 8;
   filterFlows();
 }
@@ -52,11 +53,13 @@ function flowRows({ flow }) {
   const update = ({ flow: fresh, now, isSteerable }) => {
     const trouble = troubleOf(fresh);
     set(body, "data-level", trouble === null ? "good" : trouble.level);
-    circuit(fresh);
-    say(cells.inFlight, count(fresh.in_flight));
-    say(cells.waiting, count(fresh.waiting));
-    say(cells.slots, count(fresh.held));
-    say(cells.limit, `${count(fresh.limit)} of ${count(fresh.most)}${fresh.rate_per_s > 0 ? `, ${count(fresh.rate_per_s)}/s` : ""}`);
+    if (fresh.circuit !== undefined) {
+      circuit(fresh);
+      say(cells.inFlight, count(fresh.in_flight));
+      say(cells.waiting, count(fresh.waiting));
+      say(cells.slots, count(fresh.held));
+      say(cells.limit, `${count(fresh.limit)} of ${count(fresh.most)}${fresh.rate_per_s > 0 ? `, ${count(fresh.rate_per_s)}/s` : ""}`);
+    }
     outcomes(fresh.outcomes ?? {});
     say(cells.p50, duration(fresh.p50_s));
     say(cells.p99, duration(fresh.p99_s));

@@ -9,7 +9,8 @@ from typing import Final
 import promql_parser
 from promql_parser import AggregateExpr, Expr, MatrixSelector, VectorSelector
 
-GOLDEN: Final = Path(__file__).parents[1] / "golden/metrics.txt"
+GOLDEN: Final = Path(__file__).parents[1] / "golden"
+OF_WORKERS_AND_DOORS: Final = ("metrics.txt", "door_metrics.txt")
 OF_TARGETS: Final = frozenset({"namespace", "job", "pod", "process"})  # of every series, process with several of them
 _SUFFIXES: Final = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
 
@@ -19,7 +20,8 @@ def metrics() -> dict[str, frozenset[str]]:
     """The labels of each series' name."""
     kinds: dict[str, str] = {}
     found: dict[str, frozenset[str]] = {}
-    for line in GOLDEN.read_text().splitlines():
+    text = "".join((GOLDEN / name).read_text() for name in OF_WORKERS_AND_DOORS)
+    for line in text.splitlines():
         if line.startswith("# TYPE "):
             _, _, name, kind = line.split()
             kinds[name] = kind

@@ -18,6 +18,16 @@ RELEASE: Final = "bridge"
 Values: TypeAlias = dict[str, Any]
 Object: TypeAlias = dict[str, Any]
 LEAST: Final[Values] = yaml.safe_load((CHART / "ci/minimal-values.yaml").read_text())
+DOOR: Final[Values] = {  # the least of a door
+    "door": {"enabled": True},
+    "config": {
+        "door": {
+            "tenants": ["22222222-2222-2222-2222-222222222222"],
+            "audiences": ["api://flowbridge-door"],
+            "callers": [{"name": "erp", "roles": ["Flows.Ask"]}],
+        }
+    },
+}
 
 
 class Refused(Exception):
@@ -44,8 +54,17 @@ class Objects:
         return template
 
     @property
+    def doors(self) -> list[Object]:
+        """The pod template of the StatefulSet, where there is one."""
+        return [each["spec"]["template"] for each in self.of("StatefulSet")]
+
+    @property
     def container(self) -> Object:
-        return next(each for each in self.worker["spec"]["containers"] if each["name"] == "flowbridge")
+        return container_of(self.worker)
+
+
+def container_of(pod: Object) -> Object:
+    return next(each for each in pod["spec"]["containers"] if each["name"] == "flowbridge")
 
 
 def of_file(name: str, release: str = RELEASE, namespace: str = NAMESPACE) -> Objects:

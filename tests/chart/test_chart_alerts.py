@@ -8,22 +8,27 @@ import pytest
 import yaml
 from chart import tools
 from chart.promql import asked_by, faults
-from chart.rendering import CHART, Object, Refused, of_file, of_values, run
+from chart.rendering import CHART, DOOR, Object, Refused, of_file, of_values, over, run
 
 CASES: dict[str, list[dict[str, Any]]] = yaml.safe_load((Path(__file__).parent / "alert_cases.yaml").read_text())
 ON = {"prometheusRule": {"enabled": True}}
-TARGET = {"namespace": "flows", "job": "flows/bridge-flowbridge"}
 NAMES = [rule["alert"] for rule in yaml.safe_load((CHART / "files/alerts.yaml").read_text())["rules"]]
 HEADINGS = set(re.findall(r"^### (\w+)$", (CHART / "README.md").read_text(), re.MULTILINE))
 
 
 def rules(**values: Any) -> dict[str, Object]:
-    return rules_of(of_values({"prometheusRule": {"enabled": True, **values}}).one("PrometheusRule"))
+    on = {"prometheusRule": {"enabled": True, **values}}
+    return rules_of(of_values(over(DOOR, on)).one("PrometheusRule"))
 
 
 def rules_of(rule: Object) -> dict[str, Object]:
     (group,) = rule["spec"]["groups"]
     return {each["alert"]: each for each in group["rules"]}
+
+
+def target_of(name: str) -> dict[str, str]:
+    end = "-door" if name.startswith("FlowbridgeDoor") else ""
+    return {"namespace": "flows", "job": f"flows/bridge-flowbridge{end}"}
 
 
 def title(case: dict[str, Any]) -> str:
@@ -32,18 +37,19 @@ def title(case: dict[str, Any]) -> str:
 
 
 def promtool_case(name: str, case: dict[str, Any]) -> dict[str, Any]:
-    severity = rules()[name]["labels"]["severity"]
-    alerts = [{"exp_labels": {**TARGET, "severity": severity, **labels}} for labels in case.get("alerts", [])]
+    severity, target = rules()[name]["labels"]["severity"], target_of(name)
+    alerts = [{"exp_labels": {**target, "severity": severity, **labels}} for labels in case.get("alerts", [])]
+    series = [{"series": labelled(each, target), "values": values} for each, values in case["series"].items()]
     return {
         "interval": "1m",
-        "input_series": [{"series": on_target(name), "values": values} for name, values in case["series"].items()],
+        "input_series": series,
         "alert_rule_test": [{"eval_time": case["at"], "alertname": name, "exp_alerts": alerts}],
     }
 
 
-def on_target(series: str) -> str:
+def labelled(series: str, target: dict[str, str]) -> str:
     name, _, labels = series.partition("{")
-    own = ",".join(f'{key}="{value}"' for key, value in TARGET.items())
+    own = ",".join(f'{key}="{value}"' for key, value in target.items())
     return f"{name}{{{own},{labels}" if labels else f"{name}{{{own}}}"
 
 
@@ -80,7 +86,7 @@ def test_promtool_notices_an_alert_that_fails_to_fire(tmp_path: Path) -> None:
         run(tools.promtool(), "test", "rules", tmp_path / "tests.yaml")
 
 
-@pytest.mark.parametrize("name", ["everything-values.yaml", "topic-retry-keda-values.yaml"])
+@pytest.mark.parametrize("name", ["everything-values.yaml", "topic-retry-keda-values.yaml", "door-values.yaml"])
 def test_promtool_finds_nothing_to_say_about_the_rules_of(name: str, tmp_path: Path) -> None:
     run(tools.promtool(), "check", "rules", rule_file(tmp_path, rules_of(of_file(name).one("PrometheusRule"))))
 
@@ -91,7 +97,7 @@ def test_an_alert_asks_for_series_that_there_are_and_for_its_own_release_alone(n
     assert list(faults(expression)) == []
     for selector in asked_by(expression).selectors:
         held = {each.name: each.value for each in selector.matchers.matchers}
-        assert {key: held[key] for key in TARGET} == TARGET
+        assert {key: held[key] for key in target_of(name)} == target_of(name)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -108,7 +114,7 @@ def test_an_alert_has_words_a_severity_and_a_runbook(name: str) -> None:
 def test_thresholds_are_all_used_and_come_from_the_values() -> None:
     text = (CHART / "files/alerts.yaml").read_text()
     thresholds = yaml.safe_load((CHART / "values.yaml").read_text())["prometheusRule"]["thresholds"]
-    assert set(re.findall(r"\$\((\w+)\)", text)) == {"selector", *thresholds}
+    assert set(re.findall(r"\$\((\w+)\)", text)) == {"selector", "doorSelector", *thresholds}
     changed = rules(thresholds={"loopLagSeconds": 2.5, "answeredPercent": 99.9})
     assert changed["FlowbridgeLoopLag"]["expr"].endswith("> 2.5")
     assert "14.4 * (1 - 99.9 / 100)" in changed["FlowbridgeCallersUnanswered"]["expr"]
@@ -127,6 +133,11 @@ def test_another_way_of_scraping_brings_its_own_labels() -> None:
 def test_no_pods_at_all_are_no_fault_where_there_may_be_none() -> None:
     assert "FlowbridgeAbsent" in rules_of(of_file("everything-values.yaml").one("PrometheusRule"))
     assert "FlowbridgeAbsent" not in rules_of(of_file("topic-retry-keda-values.yaml").one("PrometheusRule"))
+
+
+def test_where_there_is_no_door_nothing_is_said_of_one() -> None:
+    bare = rules_of(of_values(ON).one("PrometheusRule"))
+    assert set(NAMES) - set(bare) == {name for name in NAMES if name.startswith("FlowbridgeDoor")}
 
 
 def test_groups_of_two_releases_have_two_names() -> None:

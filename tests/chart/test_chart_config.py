@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
-from chart.rendering import CHART, CI, Objects, of_file, of_values
+from chart.rendering import CHART, CI, DOOR, Object, Objects, container_of, of_file, of_values, over
 from pydantic import BaseModel
 
 from worker.settings import Settings, load
-from worker.settings.model import MatchSettings
+from worker.settings.model import DoorSettings, MatchSettings
 from worker.settings.problems import bare, fields_of
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
@@ -29,10 +29,10 @@ def toml_of(objects: Objects) -> str:
     return str(text)
 
 
-def settings_of(objects: Objects, folder: Path) -> Settings:
-    """As in the pod: with all that is mounted, under another root."""
+def settings_of(objects: Objects, folder: Path, pod: Object | None = None) -> Settings:
+    """As in the pod (the worker's, unless another is given): with all that is mounted, under another root."""
     for source in ("secrets", "files"):
-        (folder / source).mkdir()
+        (folder / source).mkdir(exist_ok=True)
     secrets = {
         key: base64.b64decode(text).decode() for each in objects.of("Secret") for key, text in each["data"].items()
     }
@@ -44,7 +44,8 @@ def settings_of(objects: Objects, folder: Path) -> Settings:
                 (folder / "files" / key).write_text(text)
     path = folder / "flowbridge.toml"
     path.write_text(toml_of(objects).replace("/etc/flowbridge", str(folder)))
-    environment = {each["name"]: each["value"] for each in objects.container["env"] if "value" in each}
+    container = container_of(pod or objects.worker)
+    environment = {each["name"]: each["value"] for each in container["env"] if "value" in each}
     return load(path, environment)
 
 
@@ -58,6 +59,41 @@ def test_the_worker_takes_the_settings_that_are_rendered(name: str, tmp_path: Pa
     assert objects.container["ports"][0]["containerPort"] == settings.http.port
     assert settings.http.host == "0.0.0.0"
     assert all(flow.url is not None for flow in settings.flows)
+
+
+def test_the_door_takes_them_too_and_each_pod_knows_the_others(tmp_path: Path) -> None:
+    objects = of_file("door-values.yaml")
+    (pod,), (stateful,) = objects.doors, objects.of("StatefulSet")
+    settings = settings_of(objects, tmp_path, pod)
+    door, name, spec = settings.door, stateful["metadata"]["name"], stateful["spec"]
+    assert door.host == "0.0.0.0"
+    assert door.replica is None  # the pod's host name
+    assert door.replicas == tuple(f"{name}-{number}" for number in range(spec["replicas"]))
+    assert door.peers == f"http://{{replica}}.{spec['serviceName']}.flows.svc.cluster.local:{door.port}"
+    assert pod["spec"]["terminationGracePeriodSeconds"] >= door.drain_s + 20
+    assert {port["name"]: port["containerPort"] for port in container_of(pod)["ports"]} == {
+        "http": settings.http.port,
+        "door": door.port,
+    }
+    assert [caller.name for caller in door.callers] == ["plug-in", "erp"]
+    assert door.callers[0].rate_per_s == 12.5
+    assert settings.identity.client_id != settings_of(objects, tmp_path).identity.client_id
+
+
+def test_without_a_door_nothing_is_said_of_one() -> None:
+    assert "door" not in tomllib.loads(toml_of(of_values({})))
+
+
+def test_the_doors_defaults_are_whole(tmp_path: Path) -> None:
+    door = settings_of(of_values(DOOR), tmp_path).door
+    plain = DoorSettings().model_dump(exclude={"host", "replicas", "peers", *DOOR["config"]["door"]})
+    assert {key: getattr(door, key) for key in plain} == plain
+
+
+def test_another_port_is_the_peers_too(tmp_path: Path) -> None:
+    values = over(over(DOOR, {"config": {"door": {"port": 9443}}}), {"clusterDomain": "k8s.example"})
+    peers = settings_of(of_values(values), tmp_path).door.peers
+    assert peers == "http://{replica}.bridge-flowbridge-door-peers.flows.svc.k8s.example:9443"
 
 
 def test_each_flow_has_its_own_url_and_the_admin_its_token(tmp_path: Path) -> None:
@@ -99,6 +135,7 @@ def test_the_schema_has_the_keys_of_the_workers_settings_and_no_others() -> None
     assert set(definitions["flow"]["properties"]) == set(fields_of(flow))
     for inner in ("retry", "breaker"):
         assert set(definitions["flow"]["properties"][inner]["properties"]) == set(fields_of(table(flow, inner)))
+    assert set(definitions["caller"]["properties"]) == set(fields_of(table(DoorSettings, "callers")))
     assert set(definitions["match"]["properties"]) == set(fields_of(MatchSettings))
     assert set(config["routes"]["items"]["properties"]) == set(fields_of(table(Settings, "routes")))
 
@@ -114,7 +151,7 @@ def test_the_charts_defaults_are_the_workers() -> None:
     defaults = Settings().model_dump(mode="json")
     for section in SECTIONS:
         for key, value in VALUES["config"][section].items():
-            if (section, key) == ("http", "host"):
+            if (section, key) in {("http", "host"), ("door", "host")}:
                 assert value == "0.0.0.0"  # a pod is reached from outside
             elif (section, key) != ("worker", "replicas"):
                 assert value == (defaults[section][key] or value), f"{section}.{key}"

@@ -32,7 +32,7 @@ def test_every_panel_is_held_to_what_is_chosen_above() -> None:
             assert "flow" in named or "flow" not in metrics()[str(selector.name)]
 
 
-def test_what_the_worker_counts_is_on_the_dashboard() -> None:
+def test_what_worker_and_door_count_is_on_the_dashboard() -> None:
     shown = {str(selector.name) for expression in expressions() for selector in asked_by(expression).selectors}
     families = {name.removesuffix(end) for name in shown for end in ("", "_bucket", "_sum", "_count")}
     beside = {"flowbridge_token_age_seconds", "flowbridge_process_max_fds", "flowbridge_process_virtual_memory_bytes"}

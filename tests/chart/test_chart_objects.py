@@ -4,14 +4,14 @@ import re
 from typing import Any
 
 import pytest
-from chart.rendering import CI, NAMESPACE, Object, Objects, of_file, of_values
+from chart.rendering import CI, DOOR, NAMESPACE, Object, Objects, container_of, of_file, of_values, over
 
 CLUSTER_MAKES = {"bridge-secrets", "private-ca", "proxy", "registry", "prometheus"}  # what the values name as given
 every_file = pytest.mark.parametrize("name", CI)
 
 
 def pods_of(objects: Objects) -> list[Object]:
-    return [objects.worker, *objects.of("Pod")]
+    return [objects.worker, *objects.doors, *objects.of("Pod")]
 
 
 def is_picked(selector: dict[str, Any], labels: dict[str, str]) -> bool:
@@ -19,30 +19,31 @@ def is_picked(selector: dict[str, Any], labels: dict[str, str]) -> bool:
 
 
 @every_file
-def test_selectors_pick_the_workers_and_not_the_test(name: str) -> None:
+def test_selectors_pick_the_workers_or_the_doors_and_not_the_test(name: str) -> None:
     objects = of_file(name)
-    spec, labels = objects.one("Deployment")["spec"], objects.worker["metadata"]["labels"]
-    spreads = objects.worker["spec"].get("topologySpreadConstraints", [])
-    selectors = [
-        spec["selector"]["matchLabels"],
-        *(each["labelSelector"]["matchLabels"] for each in spreads),
-        *(each["spec"]["selector"] for each in objects.of("Service")),
-        *(each["spec"]["selector"]["matchLabels"] for each in objects.of("PodDisruptionBudget")),
-        *(each["spec"]["selector"]["matchLabels"] for each in objects.of("PodMonitor")),
-    ]
-    for selector in selectors:
-        assert is_picked(selector, labels)
-        assert not any(is_picked(selector, pod["metadata"]["labels"]) for pod in objects.of("Pod"))
+    kinds = ("Deployment", "StatefulSet", "Service", "PodDisruptionBudget", "PodMonitor")
+    for each in (each for kind in kinds for each in objects.of(kind)):
+        selector = each["spec"]["selector"]
+        wanted = "door" if "-door" in each["metadata"]["name"] else "worker"
+        assert picked(objects, selector.get("matchLabels", selector)) == [wanted]
+    for pod in (objects.worker, *objects.doors):
+        for spread in pod["spec"].get("topologySpreadConstraints", []):
+            own = pod["metadata"]["labels"]["app.kubernetes.io/component"]
+            assert picked(objects, spread["labelSelector"]["matchLabels"]) == [own]
+
+
+def picked(objects: Objects, selector: dict[str, Any]) -> list[str]:
+    labels = [pod["metadata"]["labels"] for pod in pods_of(objects)]
+    return [each["app.kubernetes.io/component"] for each in labels if is_picked(selector, each)]
 
 
 @every_file
-def test_the_network_policy_is_for_the_test_too(name: str) -> None:
+def test_the_network_policy_is_for_door_and_test_too(name: str) -> None:
     objects = of_file(name)
     for policy in objects.of("NetworkPolicy"):
-        assert all(
-            is_picked(policy["spec"]["podSelector"]["matchLabels"], pod["metadata"]["labels"])
-            for pod in pods_of(objects)
-        )
+        is_doors = policy["metadata"]["name"].endswith("-door")
+        wanted = objects.doors if is_doors else pods_of(objects)
+        assert len(picked(objects, policy["spec"]["podSelector"]["matchLabels"])) == len(wanted)
 
 
 @every_file
@@ -80,18 +81,22 @@ def test_every_key_that_is_mounted_is_in_its_object(name: str) -> None:
 @every_file
 def test_every_port_that_is_named_exists_and_is_the_configured_one(name: str) -> None:
     objects = of_file(name)
-    ports = {port["name"]: port["containerPort"] for port in objects.container["ports"]}
-    probes = [objects.container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")]
-    assert [probe["path"] for probe in probes] == ["/livez", "/livez", "/readyz"]
+    ports: dict[str, int] = {}
+    for container in (container_of(pod) for pod in (objects.worker, *objects.doors)):
+        ports |= {port["name"]: port["containerPort"] for port in container["ports"]}
+        probes = [container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")]
+        assert [probe["path"] for probe in probes] == ["/livez", "/livez", "/readyz"]
+        assert {probe["port"] for probe in probes} == {"http"}
     monitored = [end["port"] for each in objects.of("PodMonitor") for end in each["spec"]["podMetricsEndpoints"]]
     served = [port["targetPort"] for each in objects.of("Service") for port in each["spec"]["ports"]]
-    assert {*(probe["port"] for probe in probes), *monitored, *served} <= set(ports)
+    assert {*monitored, *served} <= set(ports)
+    assert set(monitored) <= {"http"}
     admitted = {port["port"] for each in objects.of("NetworkPolicy") for port in each["spec"]["ingress"][0]["ports"]}
     assert admitted <= set(ports.values())
 
 
 @every_file
-def test_worker_and_test_are_hardened_alike(name: str) -> None:
+def test_worker_door_and_test_are_hardened_alike(name: str) -> None:
     objects = of_file(name)
     for pod in pods_of(objects):
         spec = pod["spec"]
@@ -155,6 +160,21 @@ def test_a_changed_setting_or_secret_rolls_the_pods_and_nothing_else_does() -> N
     assert checksums({"secrets": {"connectionString": other}}) != (config, secret)
 
 
+def test_a_setting_of_the_door_rolls_the_doors_alone() -> None:
+    def checksums(values: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+        objects = of_values(over(DOOR, values))
+        worker, door = (pod["metadata"]["annotations"] for pod in (objects.worker, *objects.doors))
+        return worker, door
+
+    worker, door = checksums({})
+    assert worker == of_values({}).worker["metadata"]["annotations"]
+    same, other = checksums({"config": {"door": {"max_waiting": 7}}})
+    assert same == worker
+    assert other != door
+    assert checksums({"door": {"replicaCount": 7}})[1] != door  # each knows all
+    assert checksums({"config": {"worker": {"concurrency": 7}}})[1] != door
+
+
 def test_the_fleets_service_has_an_address_for_each_worker_ready_or_not() -> None:
     objects = of_values({})
     service = objects.one("Service")
@@ -172,7 +192,8 @@ def test_without_the_fleets_service_the_worker_is_told_how_many_there_are() -> N
 
 def test_the_network_policy_opens_what_the_settings_need() -> None:
     def ports(name: str) -> set[int]:
-        rules = of_file(name).one("NetworkPolicy")["spec"]["egress"]
+        policies = of_file(name).of("NetworkPolicy")
+        (rules,) = (each["spec"]["egress"] for each in policies if not each["metadata"]["name"].endswith("-door"))
         return {port["port"] for rule in rules for port in rule["ports"]}
 
     assert ports("china-values.yaml") == {53, 80, 443, 5671}
@@ -191,10 +212,12 @@ def test_two_releases_in_a_namespace_have_no_name_in_common(name: str) -> None:
 
 def test_a_name_that_is_too_long_is_cut_and_stays_apart_from_its_neighbour() -> None:
     stem = "a-release-whose-name-is-as-long-as-helm-permits-them"
-    everything = {"podMonitor": {"enabled": True}, "dashboard": {"enabled": True, "namespace": "monitoring"}}
+    watched = {"podMonitor": {"enabled": True}, "dashboard": {"enabled": True, "namespace": "monitoring"}}
+    everything = over(DOOR, watched)
     one, two = (of_values(everything, f"{stem}{end}") for end in "xy")
     for objects in (one, two):
         assert all(len(each["metadata"]["name"]) <= 63 for each in objects.all)
+        assert len(objects.one("StatefulSet")["metadata"]["name"]) <= 52  # a label is it and ten characters more
         assert all(len(label) <= 63 for each in objects.all for label in each["metadata"]["labels"].values())
         assert len(objects.one("Deployment")["metadata"]["name"]) <= 54  # KEDA's HPA is keda-hpa-NAME
     assert one.one("Deployment")["metadata"]["name"] != two.one("Deployment")["metadata"]["name"]

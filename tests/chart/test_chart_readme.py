@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 from chart import tools
-from chart.rendering import CHART, notes_of
+from chart.rendering import CHART, DOOR, notes_of, over
 
 README = (CHART / "README.md").read_text()
 COMMAND = "node_modules/.bin/readme-generator"
@@ -56,8 +56,26 @@ def test_the_notes_have_both_subjects_and_the_commands() -> None:
     assert "the first caller waits" in notes
 
 
+def test_the_notes_say_where_the_door_is_and_what_it_may_do() -> None:
+    bus = {"namespace": "contoso.servicebus.windows.net"}
+    config = {"servicebus": bus, "identity": {"kind": "workload", "client_id": "c"}}
+    ingress = {"enabled": True, "host": "flows.contoso.example"}
+    account = {"create": True}
+    values = {"secrets": {"connectionString": ""}, "config": config, "door": {"ingress": ingress}}
+    shared = notes_of(over(DOOR, values))
+    assert "at https://flows.contoso.example/v1/flows/FLOW" in shared
+    assert "http://bridge-flowbridge-door.flows:80/v1/flows/FLOW" in shared
+    assert "rollout status statefulset/bridge-flowbridge-door" in shared
+    assert "The worker's identity, which it shares, needs" in shared
+    assert "Data Sender on flow-requests and Data Receiver on flow-replies" in shared
+    own = notes_of(over(DOOR, over(values, {"door": {"serviceAccount": account}})))
+    assert "Its identity needs" in own
+    assert "system:serviceaccount:flows:bridge-flowbridge-door." in own
+
+
 def test_the_notes_say_no_more_than_concerns_these_values() -> None:
     notes = notes_of({})
     assert "serviceaccount" not in notes
     assert "KEDA" not in notes
+    assert "door" not in notes
     assert "{{" not in notes

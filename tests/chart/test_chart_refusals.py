@@ -2,7 +2,7 @@
 
 import pytest
 from chart import tools
-from chart.rendering import CHART, LEAST, RELEASE, Refused, Values, of_values, over, run
+from chart.rendering import CHART, DOOR, LEAST, RELEASE, Refused, Values, of_values, over, run
 
 FLOW = LEAST["config"]["flows"][0]
 NAMESPACE = {
@@ -20,6 +20,10 @@ def flows(*flows: Values) -> Values:
 
 def bus(**keys: object) -> Values:
     return {"config": {"servicebus": keys}}
+
+
+def door(**keys: object) -> Values:
+    return over(DOOR, {"config": {"door": keys}})
 
 
 def autoscaled(how: Values, **keys: object) -> Values:
@@ -112,6 +116,31 @@ CONTRADICTIONS: list[tuple[str, Values]] = [
     ),
     ("autoscaling.hpa has nothing to scale by", {"autoscaling": {"hpa": {"enabled": True, "cpuUtilization": None}}}),
     ("a percentage of resources.requests.cpu, which isn't set", over(HPA, {"resources": {"requests": {"cpu": None}}})),
+    ("config.door.tenants is empty, and the door is reached by others", door(tenants=[])),
+    ("config.door.audiences is empty", door(audiences=[])),
+    ("config.door.callers is empty", door(callers=[])),
+    ("config.door.replica is the chart's own", door(replica="door-0")),
+    ("config.door.replicas is the chart's own", door(replicas=["door-0"])),
+    ("config.door.peers is the chart's own", door(peers="http://{replica}:8081")),
+    ("config.door.port and config.http.port are both 8080", door(port=8080)),
+    ("config.door.default_wait_s (111) is above config.door.max_wait_s (110)", door(default_wait_s=111)),
+    ("the door is answered on one of them", over(DOOR, bus(reply_queues=[]))),
+    ('config.door.reply_queue "other" is none of config.servicebus.reply_queues', door(reply_queue="other")),
+    ('config.door.callers[1].name: "a" is already', door(callers=[{"name": "a", "roles": ["r"]}] * 2)),
+    ("config.door.callers[0] (a) has neither ids nor roles", door(callers=[{"name": "a"}])),
+    (
+        'config.door.callers[0].flows: there is no flow named "other"',
+        door(callers=[{"name": "a", "roles": ["r"], "flows": ["*", "other"]}]),
+    ),
+    ("set door.ingress.host", over(DOOR, {"door": {"ingress": {"enabled": True}}})),
+    (
+        "door.serviceAccount needs the identity's client id",
+        over(
+            over(DOOR, over(WORKLOAD, {"config": {"identity": {"client_id": ""}}})),
+            {"door": {"serviceAccount": {"create": True}}},
+        ),
+    ),
+    ("extraEnv sets FLOWBRIDGE_DOOR__REPLICA", {"extraEnv": [{"name": "FLOWBRIDGE_DOOR__REPLICA", "value": "a"}]}),
     ("config holds null in a list", flows({**FLOW, "body_template": {"a": [None]}})),
 ]
 
@@ -138,6 +167,14 @@ WRONG: list[tuple[str, Values]] = [
     ("surprise", flows({**FLOW, "retry": {"surprise": 1}})),
     ("surprise", {"config": {"routes": [{"flow": "flow", "match": {"any": [{"surprise": 1}]}}]}}),
     ("surprise", {"image": {"surprise": 1}}),
+    ("surprise", {"door": {"surprise": 1}}),
+    ("surprise", door(surprise=1)),
+    ("surprise", door(callers=[{"name": "a", "surprise": 1}])),
+    ("name", door(callers=[{"roles": ["r"]}])),
+    ("/config/door/tenants/0", door(tenants=["contoso"])),
+    ("/config/door/remember_s", door(remember_s=599)),
+    ("/config/door/authority", door(authority="login.example")),
+    ("/door/replicaCount", {"door": {"replicaCount": 0}}),
     ("surprise", {"autoscaling": {"keda": {"fallback": {"surprise": 1}}}}),
     ("surprise", {"prometheusRule": {"thresholds": {"surprise": 1}}}),
     ("/config/worker/concurrency", {"config": {"worker": {"concurrency": 2.5}}}),

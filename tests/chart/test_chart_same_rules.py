@@ -3,7 +3,7 @@
 from typing import Final
 
 import pytest
-from chart.rendering import LEAST, Refused, Values, of_values, over
+from chart.rendering import DOOR, LEAST, Refused, Values, of_values, over
 from support.house import load_document
 
 from worker.settings import SettingsInvalid
@@ -18,6 +18,10 @@ def flow(**keys: object) -> Values:
 
 def matched(**match: object) -> Values:
     return {"routes": [{"flow": "flow", "match": match}]}
+
+
+def door(**keys: object) -> Values:
+    return {"door": {**DOOR["config"]["door"], "host": "0.0.0.0", **keys}}
 
 
 BROKEN: Final[list[Values]] = [
@@ -39,6 +43,19 @@ BROKEN: Final[list[Values]] = [
     {"identity": {"kind": "static"}},
     matched(any=[]),
     matched(user="somebody"),
+    door(tenants=[]),
+    door(tenants=["contoso"]),
+    door(audiences=[]),
+    door(callers=[]),
+    door(callers=[{"name": "a"}]),
+    door(callers=[{"name": "a", "ids": ["me"]}]),
+    door(callers=[{"name": "a", "roles": ["r"]}] * 2),
+    door(callers=[{"name": "a", "roles": ["r"], "flows": ["other"]}]),
+    door(reply_queue="other"),
+    door(default_wait_s=120),
+    door(authority="ftp://login.example"),
+    door(authority="https://login.example?x"),
+    door(remember_s=1),
 ]
 
 
@@ -47,7 +64,7 @@ def test_what_the_worker_refuses_is_not_rendered(config: Values) -> None:
     with pytest.raises(SettingsInvalid):
         load_document(over(over(LEAST["config"], {"servicebus": {"connection_string": SECRET}}), config))
     with pytest.raises(Refused) as refused:
-        of_values({"config": config})
+        of_values({"config": config, "door": {"enabled": "door" in config}})
     assert "TOPSECRET" not in str(refused.value)
 
 

@@ -22,6 +22,10 @@ pod's mounts.
 {{- $_ := set $config.worker "replicas" (max 1 (int .Values.replicaCount)) -}}
 {{- end -}}
 {{- end -}}
+{{- if .Values.door.enabled -}}
+{{- $_ := set $config.door "replicas" (include "flowbridge.doorReplicas" . | fromJsonArray) -}}
+{{- $_ := set $config.door "peers" (printf "http://{replica}.%s.%s.svc.%s:%d" (include "flowbridge.doorPeersName" .) .Release.Namespace .Values.clusterDomain (int $config.door.port)) -}}
+{{- end -}}
 {{- range $flow := $config.flows -}}
 {{- with get $keys.flowUrls (default "flow" $flow.name) -}}
 {{- $_ := set $flow "url_file" (printf "%s/%s" $secrets .) -}}
@@ -33,6 +37,15 @@ pod's mounts.
 {{/* Whole, so that with two dots it is asked for once. */}}
 {{- define "flowbridge.fleetName" -}}
 {{- printf "%s-workers.%s.svc.%s" (include "flowbridge.fullname" .) .Release.Namespace .Values.clusterDomain -}}
+{{- end -}}
+
+{{/* As the StatefulSet names its pods, and each pod itself. */}}
+{{- define "flowbridge.doorReplicas" -}}
+{{- $names := list -}}
+{{- range $index := until (int .Values.door.replicaCount) -}}
+{{- $names = append $names (printf "%s-%d" (include "flowbridge.doorName" $) $index) -}}
+{{- end -}}
+{{- toJson $names -}}
 {{- end -}}
 
 {{/* Helm's toToml writes 200 as 200.0, which the worker refuses for a count, and 10485760 as 1.048576e+07. */}}
@@ -50,6 +63,19 @@ pod's mounts.
 [[routes]]
 {{ include "flowbridge.toml.keys" . }}
 {{ end -}}
+{{- end -}}
+
+{{/* Apart, because what concerns the door alone is no reason to replace workers. */}}
+{{- define "flowbridge.toml.door" -}}
+{{- if .Values.door.enabled -}}
+{{- $door := (include "flowbridge.config" . | fromJson).door -}}
+[door]
+{{ include "flowbridge.toml.keys" (omit $door "callers") }}
+{{ range $door.callers -}}
+[[door.callers]]
+{{ include "flowbridge.toml.keys" . }}
+{{ end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* An empty string and null are what the worker takes for absent. */}}

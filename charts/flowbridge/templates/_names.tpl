@@ -36,6 +36,20 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: worker
 {{- end -}}
 
+{{- define "flowbridge.doorLabels" -}}
+{{ include "flowbridge.selectorLabels" . }}
+app.kubernetes.io/component: door
+{{- end -}}
+
+{{/* Cut as a whole: Kubernetes labels a StatefulSet's pods with its name and ten characters more, of 63. */}}
+{{- define "flowbridge.doorName" -}}
+{{- include "flowbridge.cut" (printf "%s-door" (include "flowbridge.fullname" .)) -}}
+{{- end -}}
+
+{{- define "flowbridge.doorPeersName" -}}
+{{- printf "%s-peers" (include "flowbridge.doorName" .) -}}
+{{- end -}}
+
 {{- define "flowbridge.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{ include "flowbridge.selectorLabels" . }}
@@ -68,6 +82,27 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{- define "flowbridge.doorServiceAccountName" -}}
+{{- $account := .Values.door.serviceAccount -}}
+{{- if $account.create -}}
+{{- default (include "flowbridge.doorName" .) $account.name -}}
+{{- else -}}
+{{- default (include "flowbridge.serviceAccountName" .) $account.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* By which workload identity's webhook knows a ServiceAccount. Takes root, and clientId. */}}
+{{- define "flowbridge.identityAnnotations" -}}
+{{- if eq .root.Values.config.identity.kind "workload" }}
+{{- with .clientId }}
+azure.workload.identity/client-id: {{ . | quote }}
+{{- end }}
+{{- with .root.Values.workloadIdentity.tenantId }}
+azure.workload.identity/tenant-id: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{- define "flowbridge.image" -}}
 {{- $image := .Values.image -}}
 {{- $repository := ternary (printf "%s/%s" $image.registry $image.repository) $image.repository (ne $image.registry "") -}}
@@ -82,11 +117,19 @@ annotations:
 {{- if or .Values.autoscaling.keda.enabled .Values.autoscaling.hpa.enabled -}}true{{- end -}}
 {{- end -}}
 
-{{/* Label matchers of this release's series, as the PodMonitor makes them. */}}
+{{/* Label matchers of the workers' series, as their PodMonitor makes them, and of the doors'. */}}
 {{- define "flowbridge.series" -}}
-{{- with .Values.prometheusRule.selector -}}
+{{- include "flowbridge.seriesOf" (dict "root" . "monitor" (include "flowbridge.fullname" .)) -}}
+{{- end -}}
+
+{{- define "flowbridge.doorSeries" -}}
+{{- include "flowbridge.seriesOf" (dict "root" . "monitor" (include "flowbridge.doorName" .)) -}}
+{{- end -}}
+
+{{- define "flowbridge.seriesOf" -}}
+{{- with .root.Values.prometheusRule.selector -}}
 {{- . -}}
 {{- else -}}
-{{- printf "namespace=%q,job=%q" .Release.Namespace (printf "%s/%s" .Release.Namespace (include "flowbridge.fullname" .)) -}}
+{{- printf "namespace=%q,job=%q" .root.Release.Namespace (printf "%s/%s" .root.Release.Namespace .monitor) -}}
 {{- end -}}
 {{- end -}}

@@ -1,4 +1,4 @@
-{{/* What the worker's pod and the test's have in common. Each takes the root. */}}
+{{/* What the pods of worker, door and test have in common. Each takes the root, unless it says more. */}}
 {{- define "flowbridge.podLabels" -}}
 {{- if eq .Values.config.identity.kind "workload" }}
 azure.workload.identity/use: "true"
@@ -16,8 +16,50 @@ checksum/secret: {{ include "flowbridge.madeSecret" . | sha256sum }}
 {{- end }}
 {{- end -}}
 
+{{/* Takes root, labels (which its own objects select by), and checksums. */}}
+{{- define "flowbridge.podMetadata" -}}
+labels:
+  {{- merge (dict) .labels (include "flowbridge.podLabels" .root | fromYaml) (include "flowbridge.labels" .root | fromYaml) | toYaml | nindent 2 }}
+annotations:
+  {{- toYaml .checksums | nindent 2 }}
+  kubectl.kubernetes.io/default-container: flowbridge
+  {{- with merge (dict) .root.Values.podAnnotations .root.Values.commonAnnotations }}
+  {{- tpl (toYaml .) $.root | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/* Takes root, labels, and key: the label that tells revisions apart. */}}
+{{- define "flowbridge.topologySpread" -}}
+{{- with .root.Values.topologySpread }}
+{{- if and .enabled .topologyKeys }}
+topologySpreadConstraints:
+  {{- range .topologyKeys }}
+  - topologyKey: {{ . }}
+    maxSkew: {{ $.root.Values.topologySpread.maxSkew }}
+    whenUnsatisfiable: {{ $.root.Values.topologySpread.whenUnsatisfiable }}
+    matchLabelKeys: [{{ $.key }}]
+    labelSelector:
+      matchLabels:
+        {{- toYaml $.labels | nindent 8 }}
+  {{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* On the port that `http` names. */}}
+{{- define "flowbridge.probes" -}}
+startupProbe:
+  httpGet: { path: /livez, port: http }
+  {{- toYaml .Values.probes.startup | nindent 2 }}
+livenessProbe:
+  httpGet: { path: /livez, port: http }
+  {{- toYaml .Values.probes.live | nindent 2 }}
+readinessProbe:
+  httpGet: { path: /readyz, port: http }
+  {{- toYaml .Values.probes.ready | nindent 2 }}
+{{- end -}}
+
 {{- define "flowbridge.podSpec" -}}
-serviceAccountName: {{ include "flowbridge.serviceAccountName" . }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 securityContext:
@@ -93,12 +135,16 @@ volumes:
   {{- end }}
 {{- end -}}
 
+{{/* Takes root, resources, and maybe env. */}}
 {{- define "flowbridge.container" -}}
+{{- $more := .env -}}
+{{- $resources := .resources -}}
+{{- with .root -}}
 image: {{ include "flowbridge.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 securityContext:
   {{- toYaml .Values.securityContext | nindent 2 }}
-{{- with .Values.resources }}
+{{- with $resources }}
 resources:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -110,12 +156,15 @@ env:
     value: {{ .Values.config.http.host | quote }}
   - name: FLOWBRIDGE_LOG_LEVEL
     value: {{ .Values.logLevel }}
+  {{- with $more }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
   {{- with .Values.extraEnv }}
-  {{- tpl (toYaml .) $ | nindent 2 }}
+  {{- tpl (toYaml .) $.root | nindent 2 }}
   {{- end }}
 {{- with .Values.extraEnvFrom }}
 envFrom:
-  {{- tpl (toYaml .) $ | nindent 2 }}
+  {{- tpl (toYaml .) $.root | nindent 2 }}
 {{- end }}
 volumeMounts:
   - name: config
@@ -134,6 +183,7 @@ volumeMounts:
   - name: tmp
     mountPath: /tmp
   {{- with .Values.extraVolumeMounts }}
-  {{- tpl (toYaml .) $ | nindent 2 }}
+  {{- tpl (toYaml .) $.root | nindent 2 }}
   {{- end }}
+{{- end }}
 {{- end -}}

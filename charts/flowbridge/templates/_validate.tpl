@@ -1,6 +1,6 @@
 {{/* What one value says about another; all that is wrong is told at once. What one value alone may be is in the schema. */}}
 {{- define "flowbridge.validate" -}}
-{{- $problems := concat (include "flowbridge.problems.bus" . | fromJsonArray) (include "flowbridge.problems.flows" . | fromJsonArray) (include "flowbridge.problems.secrets" . | fromJsonArray) (include "flowbridge.problems.pods" . | fromJsonArray) (include "flowbridge.problems.autoscaling" . | fromJsonArray) -}}
+{{- $problems := concat (include "flowbridge.problems.bus" . | fromJsonArray) (include "flowbridge.problems.flows" . | fromJsonArray) (include "flowbridge.problems.secrets" . | fromJsonArray) (include "flowbridge.problems.pods" . | fromJsonArray) (include "flowbridge.problems.autoscaling" . | fromJsonArray) (include "flowbridge.problems.door" . | fromJsonArray) -}}
 {{- with $problems -}}
 {{- fail (printf "\n\nThese values can't work:\n  * %s\n" (join "\n  * " .)) -}}
 {{- end -}}
@@ -206,7 +206,7 @@
 {{- $found = append $found "config.identity.kind workload needs the identity's client id: set config.identity.client_id" -}}
 {{- end -}}
 {{- range .Values.extraEnv -}}
-{{- if has .name (list "FLOWBRIDGE_CONFIG" "FLOWBRIDGE_LOG_LEVEL" "FLOWBRIDGE_WORKER__GRACE_S" "FLOWBRIDGE_WORKER__DRAIN_S" "FLOWBRIDGE_HTTP__HOST" "FLOWBRIDGE_HTTP__PORT") -}}
+{{- if has .name (list "FLOWBRIDGE_CONFIG" "FLOWBRIDGE_LOG_LEVEL" "FLOWBRIDGE_WORKER__GRACE_S" "FLOWBRIDGE_WORKER__DRAIN_S" "FLOWBRIDGE_HTTP__HOST" "FLOWBRIDGE_HTTP__PORT" "FLOWBRIDGE_DOOR__HOST" "FLOWBRIDGE_DOOR__PORT" "FLOWBRIDGE_DOOR__REPLICA" "FLOWBRIDGE_DOOR__REPLICAS" "FLOWBRIDGE_DOOR__PEERS" "FLOWBRIDGE_DOOR__DRAIN_S") -}}
 {{- $found = append $found (printf "extraEnv sets %s, which the chart must know itself: set it under config (or logLevel)" .name) -}}
 {{- end -}}
 {{- end -}}
@@ -260,6 +260,71 @@
 {{- end -}}
 {{- if and $scaling.hpa.cpuUtilization (not (dig "requests" "cpu" "" .Values.resources)) -}}
 {{- $found = append $found "autoscaling.hpa.cpuUtilization is a percentage of resources.requests.cpu, which isn't set: set it, or cpuUtilization: null" -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
+
+{{- define "flowbridge.problems.door" -}}
+{{- $found := list -}}
+{{- if .Values.door.enabled -}}
+{{- $door := .Values.config.door -}}
+{{- $queues := list -}}
+{{- range .Values.config.servicebus.reply_queues -}}
+{{- $queues = append $queues (lower .) -}}
+{{- end -}}
+{{- range $key, $what := dict "tenants" "the ids of the tenants whose tokens are good" "audiences" "what tokens are for (api://…)" "callers" "who may ask, by name and ids or roles" -}}
+{{- if not (get $door $key) -}}
+{{- $found = append $found (printf "config.door.%s is empty, and the door is reached by others than this pod: say %s" $key $what) -}}
+{{- end -}}
+{{- end -}}
+{{- range $key := list "replica" "replicas" "peers" -}}
+{{- if hasKey $door $key -}}
+{{- $found = append $found (printf "config.door.%s is the chart's own, by the names of the pods: remove it" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- if eq (int $door.port) (int .Values.config.http.port) -}}
+{{- $found = append $found (printf "config.door.port and config.http.port are both %d: give each its own" (int $door.port)) -}}
+{{- end -}}
+{{- if gt (float64 $door.default_wait_s) (float64 $door.max_wait_s) -}}
+{{- $found = append $found (printf "config.door.default_wait_s (%v) is above config.door.max_wait_s (%v): lower the one or raise the other" $door.default_wait_s $door.max_wait_s) -}}
+{{- end -}}
+{{- if not $queues -}}
+{{- $found = append $found "config.servicebus.reply_queues is empty, and the door is answered on one of them: add a queue with sessions" -}}
+{{- else if and $door.reply_queue (not (has (lower $door.reply_queue) $queues)) -}}
+{{- $found = append $found (printf "config.door.reply_queue %q is none of config.servicebus.reply_queues, so no worker would answer there: add it to them" $door.reply_queue) -}}
+{{- end -}}
+{{- $found = concat $found (include "flowbridge.problems.callers" . | fromJsonArray) -}}
+{{- if and .Values.door.ingress.enabled (not .Values.door.ingress.host) -}}
+{{- $found = append $found "door.ingress needs the name that callers use: set door.ingress.host" -}}
+{{- end -}}
+{{- if and (eq .Values.config.identity.kind "workload") .Values.door.serviceAccount.create (not (or .Values.door.clientId .Values.config.identity.client_id)) (not (hasKey .Values.door.serviceAccount.annotations "azure.workload.identity/client-id")) -}}
+{{- $found = append $found "door.serviceAccount needs the identity's client id with config.identity.kind workload: set door.clientId" -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
+
+{{- define "flowbridge.problems.callers" -}}
+{{- $found := list -}}
+{{- $names := list -}}
+{{- $flows := list "*" -}}
+{{- range .Values.config.flows -}}
+{{- $flows = append $flows (default "flow" .name) -}}
+{{- end -}}
+{{- range $index, $caller := .Values.config.door.callers -}}
+{{- $place := printf "config.door.callers[%d]" $index -}}
+{{- if has $caller.name $names -}}
+{{- $found = append $found (printf "%s.name: %q is already the name of another: give each caller its own" $place $caller.name) -}}
+{{- end -}}
+{{- $names = append $names $caller.name -}}
+{{- if not (or $caller.ids $caller.roles) -}}
+{{- $found = append $found (printf "%s (%s) has neither ids nor roles, so it is nobody: add object or application ids, or roles that tokens have" $place $caller.name) -}}
+{{- end -}}
+{{- range $flow := $caller.flows -}}
+{{- if not (has $flow $flows) -}}
+{{- $found = append $found (printf "%s.flows: there is no flow named %q" $place $flow) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- toJson $found -}}

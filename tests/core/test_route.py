@@ -100,6 +100,14 @@ def test_a_condition_on_an_event_never_holds_for_any_other_body(request_of: Any)
     unroutable(choose([rule("billing", message="Update")], FLOWS, request_of(facts=None)))
 
 
+def test_no_route_leads_away_from_a_flow_that_is_fixed(request_of: Any) -> None:
+    rules = [rule("billing", table="account")]
+    asked = {"flow": "credit-check", "flow-fixed": True}
+    assert choose(rules, FLOWS, request_of(properties=asked)) == "credit-check"
+    assert choose(rules, FLOWS, request_of(properties={**asked, "flow-fixed": "true"})) == "billing"
+    assert "'nope'" in unroutable(choose(rules, FLOWS, request_of(properties={**asked, "flow": "nope"})))
+
+
 def test_the_only_flow_needs_no_name(request_of: Any) -> None:
     assert choose([], ["billing"], request_of()) == "billing"
 

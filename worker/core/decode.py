@@ -18,6 +18,7 @@ TIMEOUT_S = "timeout-s"
 # Of a copy that fetches the answer of a run that goes on.
 ANSWER_LOCATION = "answer-location"
 ANSWER_FLOW = "answer-flow"
+FLOW_FIXED = "flow-fixed"  # true: no route may lead to another flow than the property `flow` names
 ANSWER_RUN_ID = "answer-run-id"
 ANSWER_ATTEMPTS = "answer-attempts"
 
@@ -88,6 +89,7 @@ def _request(delivery: Delivery) -> Request:
         event=event,
         is_truncated=is_stripped(properties),
         flow_name=text_of(properties.get("flow")),
+        is_flow_fixed=properties.get(FLOW_FIXED) is True,
         timeout_s=_seconds(properties, TIMEOUT_S),
         reply_ttl_s=_seconds(properties, "reply-ttl-s"),
         trace=_trace(properties),

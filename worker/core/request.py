@@ -54,6 +54,7 @@ class Request:
     reply_ttl_s: float | None
     trace: Mapping[str, str]  # traceparent and tracestate, where printable ASCII
     delivery_attempt: int  # earlier scheduled redeliveries
+    is_flow_fixed: bool = False  # its sender may ask for that flow alone, whatever the routes say
     fetch: Fetch | None = None
 
 

@@ -38,6 +38,8 @@ def flow_for(
 
 def choose(rules: Sequence[RouteRule], flow_names: Collection[str], request: Request) -> str | Rejected:
     """The first rule that holds; else the flow that the request names; else the only flow there is."""
+    if request.is_flow_fixed and request.flow_name is not None:
+        return _named(request.flow_name, flow_names)
     try:
         for rule, mismatch in tried(rules, request):
             if mismatch is None:
@@ -51,12 +53,16 @@ def choose(rules: Sequence[RouteRule], flow_names: Collection[str], request: Req
             "(present, changed). Register fewer columns and images on the step, or route by other conditions.",
         )
     if request.flow_name is not None:
-        if request.flow_name in flow_names:
-            return request.flow_name
-        return _unroutable(f"the property flow names {request.flow_name!r:.80}, which isn't one of", flow_names)
+        return _named(request.flow_name, flow_names)
     if len(flow_names) == 1:
         return next(iter(flow_names))
     return _unroutable("no route matched and the property flow is absent; set it to one of", flow_names)
+
+
+def _named(name: str, flow_names: Collection[str]) -> str | Rejected:
+    if name in flow_names:
+        return name
+    return _unroutable(f"the property flow names {name!r:.80}, which isn't one of", flow_names)
 
 
 def tried(rules: Sequence[RouteRule], request: Request) -> Iterator[tuple[RouteRule, Mismatch | None]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
+from worker.core.decode import FLOW_FIXED
 from worker.core.delivery import PropertyValue
 from worker.core.door.asker import Asker
 from worker.core.door.ids import NONCE_BYTES, RequestId
@@ -77,12 +78,14 @@ class Desk:
         self.listener = Listener(session, self.shelf)
         self._outbox = Outbox(bus, spec.request_queue, writers=WRITERS)
         self._running = AsyncExitStack()
+        self._tasks = asyncio.TaskGroup()
+        self._sending: dict[str, asyncio.Task[Entry | NotSent]] = {}  # by request id
 
     async def __aenter__(self) -> Self:
         await self._running.enter_async_context(self.listener)
         await self._running.enter_async_context(self._outbox)
-        tasks = await self._running.enter_async_context(asyncio.TaskGroup())
-        forgetting = tasks.create_task(self._forget())
+        await self._running.enter_async_context(self._tasks)
+        forgetting = self._tasks.create_task(self._forget())
         self._running.callback(forgetting.cancel)
         return self
 
@@ -96,16 +99,29 @@ class Desk:
     def issue(self, asker: Asker) -> RequestId:
         return RequestId.issue(asker, replica=self._spec.replica, issued=int(time.time()), draw=os.urandom(NONCE_BYTES))
 
-    def expect(self, request_id: RequestId) -> Entry:
-        """An answer to what its asker sends to the queue itself."""
-        return self.shelf.memory.ask(str(request_id), key_id=None, now=time.time())
+    async def repeated(self, key_id: str, asker: Asker) -> Entry | NotSent | None:
+        """The sending under the same key that answers for this one, too, or what it failed of; None: there is none."""
+        entry = self.shelf.memory.repeated(key_id, asker, now=time.time())
+        sending = None if entry is None else self._sending.get(entry.request_id)
+        return entry if sending is None else await asyncio.shield(sending)
 
     async def send(self, request_id: RequestId, question: Question) -> Entry | NotSent:
-        """The entry that its answer comes to. What is in doubt is still expected."""
+        """The entry that its answer comes to. What is in doubt is still expected.
+
+        Goes on without its caller: another, with the same key, may have joined.
+        """
+        entry = self.shelf.memory.ask(str(request_id), key_id=question.key_id, now=time.time())
+        sending = self._tasks.create_task(self._deliver(entry, question))
+        self._sending[entry.request_id] = sending
+        return await asyncio.shield(sending)
+
+    async def _deliver(self, entry: Entry, question: Question) -> Entry | NotSent:
         memory = self.shelf.memory
-        entry = memory.ask(str(request_id), key_id=question.key_id, now=time.time())
-        until = asyncio.get_running_loop().time() + min(SENT_WITHIN_S, self._spec.memory.timeout_s)
-        undelivered = await self._outbox.send(self._outgoing(entry, question), until=until)
+        try:
+            until = asyncio.get_running_loop().time() + min(SENT_WITHIN_S, self._spec.memory.timeout_s)
+            undelivered = await self._outbox.send(self._outgoing(entry, question), until=until)
+        finally:
+            del self._sending[entry.request_id]
         if undelivered is None:
             return entry
         if not undelivered.is_late:
@@ -118,6 +134,7 @@ class Desk:
         properties: dict[str, PropertyValue] = {
             **question.trace,
             "flow": question.flow,
+            FLOW_FIXED: True,  # or a body could choose its route to a flow that its sender may not call
             "timeout-s": timeout_s,
             "reply-ttl-s": spec.reply_ttl_s,
         }

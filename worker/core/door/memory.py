@@ -4,10 +4,13 @@ Times are epoch seconds, because ids say since when they are awaited, and outliv
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
+from worker.core.door.asker import Asker
+from worker.core.door.ids import RequestId
 from worker.core.outcome import Outcome
 from worker.core.typed_reply import TypedReply
 
@@ -35,7 +38,10 @@ class Unknown(Enum):
 
 @dataclass(slots=True, kw_only=True)
 class Entry:
-    """`deadline`: by when the bridge answers. `is_told`: the answer has reached its caller, and need not be kept."""
+    """`deadline`: by when the bridge answers. `is_told`: the answer has been written to a caller.
+
+    `place`: among all answers, in the order they came.
+    """
 
     request_id: str
     key_id: str | None
@@ -43,7 +49,12 @@ class Entry:
     deadline: float
     answer: TypedReply | None = None
     answered_at: float = 0.0
+    place: int = 0
     is_told: bool = False
+
+    @property
+    def is_final(self) -> bool:
+        return self.answer is not None and self.answer.outcome in _FINAL
 
     @property
     def size_bytes(self) -> int:
@@ -54,35 +65,40 @@ class Memory:
     def __init__(self, spec: MemorySpec) -> None:
         self._spec = spec
         self._entries: OrderedDict[str, Entry] = OrderedDict()  # oldest first
-        self._by_key: dict[str, str] = {}
+        self._by_key: dict[str, list[str]] = {}
         self._forgotten: OrderedDict[str, None] = OrderedDict()
+        self._answers = 0
+        self._unanswered = 0
         self.size_bytes = 0
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def is_full(self) -> bool:
+        """Of requests that wait for their answers, which can't be forgotten: nothing more is to be asked."""
+        return self._unanswered * _OVERHEAD_BYTES > self._spec.max_bytes
 
     def ask(self, request_id: str, *, key_id: str | None, now: float) -> Entry:
         entry = Entry(request_id=request_id, key_id=key_id, asked_at=now, deadline=now + self._spec.timeout_s)
         self._add(entry)
         return entry
 
-    def look_up(self, request_id: str, *, issued: float, now: float) -> Entry | Unknown:
-        entry = self._entries.get(request_id)
+    def look_up(self, request_id: RequestId, asker: Asker, *, now: float) -> Entry | Unknown:
+        """What answers it. All sendings under one key are answered with what came first and is final."""
+        entry = self._entries.get(str(request_id))
         if entry is not None:
-            return entry
-        is_over = now > issued + self._spec.timeout_s + self._spec.remember_s
-        return Unknown.FORGOTTEN if is_over or request_id in self._forgotten else Unknown.NEVER
+            return self._final(entry.key_id, asker) or entry
+        is_over = now > request_id.issued + self._spec.timeout_s + self._spec.remember_s
+        return Unknown.FORGOTTEN if is_over or str(request_id) in self._forgotten else Unknown.NEVER
 
-    def repeated(self, key_id: str, *, now: float) -> Entry | None:
+    def repeated(self, key_id: str, asker: Asker, *, now: float) -> Entry | None:
         """The sending under the same key that is to answer for this one, too: in flight, or with a final outcome."""
-        entry = self._entries.get(self._by_key.get(key_id, ""))
-        if entry is None:
-            return None
-        is_good = now < entry.deadline if entry.answer is None else entry.answer.outcome in _FINAL
-        return entry if is_good else None
+        in_flight = (each for each in self._sendings(key_id, asker) if each.answer is None and now < each.deadline)
+        return self._final(key_id, asker) or next(in_flight, None)
 
     def answered(self, answer: TypedReply, *, now: float) -> Entry | None:
-        """None for what was told, or forgotten, already. `answer.correlation_id` is the key's id where there is one.
+        """None for what was forgotten already. `answer.correlation_id` is the key's id where there is one.
 
         Also of a request that isn't known: it was asked by the process before this one, or by the sender itself.
         """
@@ -94,36 +110,58 @@ class Memory:
             entry = Entry(request_id=answer.request_id, key_id=key_id, asked_at=now, deadline=now)
             self._add(entry)
         if entry.answer is None:
+            self._answers += 1
+            self._unanswered -= 1
             self.size_bytes += len(answer.body)
-            entry.answer, entry.answered_at = answer, now
+            entry.answer, entry.answered_at, entry.place = answer, now, self._answers
         return entry
+
+    def under(self, key_id: str | None) -> Sequence[str]:
+        """Ids of the sendings under a key."""
+        return () if key_id is None else tuple(self._by_key.get(key_id, ()))
 
     def withdraw(self, request_id: str) -> None:
         """It was never sent."""
         self._remove(request_id)
 
     def forget(self, now: float) -> list[Entry]:
-        """Those whose time is over, and the oldest that have an answer where there are too many bytes."""
+        """Those whose time is over, and those that are too many."""
         over = [entry for entry in self._entries.values() if self._is_over(entry, now)]
         for entry in over:
             self._drop(entry)
+        return over + self.trim()
+
+    def trim(self) -> list[Entry]:
+        """The oldest that have an answer, forgotten where there are too many bytes."""
+        trimmed: list[Entry] = []
         while self.size_bytes > self._spec.max_bytes:
             oldest = next((each for each in self._entries.values() if each.answer is not None), None)
             if oldest is None:
                 break
             self._drop(oldest)
-            over.append(oldest)
-        return over
+            trimmed.append(oldest)
+        return trimmed
 
     def _is_over(self, entry: Entry, now: float) -> bool:
         since = entry.deadline if entry.answer is None else entry.answered_at
         return now - since > self._spec.remember_s
 
+    def _sendings(self, key_id: str | None, asker: Asker) -> list[Entry]:
+        """Those of the asker alone: who sends to the queue themselves may say somebody else's key."""
+        entries = (self._entries[each] for each in self.under(key_id))
+        return [entry for entry in entries if RequestId.of(entry.request_id).is_of(asker)]
+
+    def _final(self, key_id: str | None, asker: Asker) -> Entry | None:
+        """The first to be answered: of those in the queue it is so after a restart, too."""
+        final = [entry for entry in self._sendings(key_id, asker) if entry.is_final]
+        return min(final, key=lambda entry: entry.place, default=None)
+
     def _add(self, entry: Entry) -> None:
         self._entries[entry.request_id] = entry
         self.size_bytes += entry.size_bytes
+        self._unanswered += 1
         if entry.key_id is not None:
-            self._by_key[entry.key_id] = entry.request_id
+            self._by_key.setdefault(entry.key_id, []).append(entry.request_id)
 
     def _drop(self, entry: Entry) -> None:
         self._remove(entry.request_id)
@@ -136,5 +174,9 @@ class Memory:
         if entry is None:
             return
         self.size_bytes -= entry.size_bytes
-        if entry.key_id is not None and self._by_key.get(entry.key_id) == request_id:
-            del self._by_key[entry.key_id]
+        self._unanswered -= entry.answer is None
+        if entry.key_id is not None:
+            sendings = self._by_key[entry.key_id]
+            sendings.remove(request_id)
+            if not sendings:
+                del self._by_key[entry.key_id]

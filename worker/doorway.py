@@ -54,6 +54,7 @@ class OpenDoor:
     lag: LoopLag
     began_at: float
     port: int = 0
+    http_port: int = 0
 
     @property
     def readiness(self) -> Readiness:
@@ -124,7 +125,7 @@ async def opened(settings: Settings) -> AsyncIterator[OpenDoor]:
             steer=lambda _: False,
         )
         http = settings.http
-        await stack.enter_async_context(admin.serve(host=http.host, port=http.port, surface=surface))
+        http_port = await stack.enter_async_context(admin.serve(host=http.host, port=http.port, surface=surface))
         port = await stack.enter_async_context(
             server.serve(
                 host=spec.host,
@@ -136,7 +137,7 @@ async def opened(settings: Settings) -> AsyncIterator[OpenDoor]:
                 read_readiness=lambda: door.readiness,
             )
         )
-        yield OpenDoor(**{name: getattr(door, name) for name in _PARTS}, port=port)
+        yield OpenDoor(**{name: getattr(door, name) for name in _PARTS}, port=port, http_port=http_port)
 
 
 _PARTS: Final = ("desk", "counter", "limits", "peers", "lag", "began_at")

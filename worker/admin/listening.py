@@ -21,7 +21,14 @@ _UNHEARD.setLevel(logging.CRITICAL)
 
 @asynccontextmanager
 async def listening(
-    application: web.Application, *, host: str, port: int, closing_s: float, ends_with_client: bool = False
+    application: web.Application,
+    *,
+    host: str,
+    port: int,
+    closing_s: float,
+    ends_with_client: bool = False,
+    headers_most: int = 128,
+    longest_header_bytes: int = 8_190,
 ) -> AsyncIterator[int]:
     """The bound port (`port` 0: any free one), for as long as the context is open. OSError when it can't be bound.
 
@@ -37,7 +44,15 @@ async def listening(
     manager = cast("web.Server", runner.server)
 
     def connection() -> Connection:
-        accepted = Connection(manager, loop=loop, access_log=_UNHEARD, logger=_UNHEARD, keepalive_timeout=IDLE_S)
+        accepted = Connection(
+            manager,
+            loop=loop,
+            access_log=_UNHEARD,
+            logger=_UNHEARD,
+            keepalive_timeout=IDLE_S,
+            max_headers=headers_most,
+            max_field_size=longest_header_bytes,
+        )
         loop.call_later(HEADERS_WITHIN_S, cut, weakref.ref(accepted))
         return accepted
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import orjson
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from worker.core.door.answer import Problem, Response, response_of, unanswered
 from worker.core.door.asker import ANYBODY, Asker, CallerSpec
@@ -26,6 +26,8 @@ from worker.door.tokens import Tokens
 
 LONGEST_KEY: Final = 128  # characters, as of a message id
 LONGEST_FLOW: Final = 100
+LONGEST_CONTENT_TYPE: Final = 256
+LONGEST_TRACE: Final = 1_024
 LATE_S: Final = 5.0  # that a worker's word "expired" may come after the time is over
 BODY_WITHIN_S: Final = 20.0
 _ANY_FLOW: Final = "(any flow)"
@@ -80,11 +82,9 @@ class Counter:
         with self._limits.entered(caller):
             body = await self._body(request)
             if key is not None and (peer := self._peers.home_of(key, request)) is not None:
-                forwarded = await self._peers.ask(peer, request, body)
-                if forwarded is not None:
-                    return Reply(response=forwarded)
-            entry = None if key is None else self._desk.shelf.memory.repeated(key, now=time.time())
-            if entry is None:
+                return Reply(response=await self._peers.ask(peer, request, body, wait_s=wait_s))
+            sent = None if key is None else await self._desk.repeated(key, asker)
+            if sent is None:
                 self._check_open()
                 question = Question(
                     flow=flow,
@@ -92,13 +92,12 @@ class Counter:
                     content_type=_content_type_of(request),
                     idempotency_key=idempotency_key,
                     key_id=key,
-                    trace={name: request.headers[name] for name in _TRACE if name in request.headers},
+                    trace=_trace_of(request),
                 )
                 sent = await self._desk.send(self._desk.issue(asker), question)
-                if isinstance(sent, NotSent):
-                    raise Refused(_not_sent(sent), why=sent.why)
-                entry = sent
-            reply = await self._answer(RequestId.of(entry.request_id), wait_s)
+            if isinstance(sent, NotSent):
+                raise Refused(_not_sent(sent), why=sent.why)
+            reply = await self._answer(RequestId.of(sent.request_id), asker, wait_s)
             self._note(flow, reply, began)
             return reply
 
@@ -127,7 +126,7 @@ class Counter:
         with self._limits.entered(caller):
             if request_id.replica != self._spec.replica:
                 return Reply(response=await self._peers.fetch(request_id.replica, request, wait_s=wait_s))
-            return await self._answer(request_id, wait_s)
+            return await self._answer(request_id, asker, wait_s)
 
     async def open_session(self, request: web.Request) -> Reply:
         """`POST /v1/sessions`: where the answer to a message of the asker's own is to go."""
@@ -135,7 +134,6 @@ class Counter:
         with self._limits.entered(caller):
             self._check_open()
             request_id = self._desk.issue(asker)
-            self._desk.expect(request_id)
         place = f"/v1/sessions/{self._spec.session_id}/replies/{request_id}"
         document = {
             "replyTo": self._spec.reply_queue,
@@ -166,6 +164,9 @@ class Counter:
     def _check_open(self) -> None:
         if self.is_closing:
             raise Refused(Problem(status=503, kind="closing", detail="This door is closing.", retry_after_s=1))
+        if self._desk.shelf.memory.is_full:
+            detail = "The door holds as much as it may."
+            raise Refused(Problem(status=503, kind="full", detail=detail, retry_after_s=1))
 
     async def _body(self, request: web.Request) -> bytes:
         most = self._spec.max_body_bytes
@@ -174,24 +175,23 @@ class Counter:
             raise Refused(too_large)
         try:
             async with asyncio.timeout(BODY_WITHIN_S):
+                await _ask_for_body(request)
                 return await request.read()
         except web.HTTPRequestEntityTooLarge:
             raise Refused(too_large) from None
         except TimeoutError:
             detail = f"The body has to be here within {BODY_WITHIN_S:g} s."
-            raise Refused(
-                Problem(status=408, kind="too-slow", detail=detail, headers={"Connection": "close"})
-            ) from None
+            raise Refused(Problem(status=408, kind="too-slow", detail=detail)) from None
 
     def _wait_s(self, asked_s: int | None) -> float:
         return min(self._spec.default_wait_s if asked_s is None else asked_s, self._spec.max_wait_s)
 
-    async def _answer(self, request_id: RequestId, wait_s: float) -> Reply:
+    async def _answer(self, request_id: RequestId, asker: Asker, wait_s: float) -> Reply:
         """What came; or, while an answer may still come, where to ask on."""
         loop_s, wall_s = asyncio.get_running_loop().time(), time.time()
         lives_until = request_id.issued + self._spec.timeout_s + LATE_S
         until = loop_s + max(0.0, min(wait_s, lives_until - wall_s))
-        found = await self._desk.shelf.wait(str(request_id), issued=request_id.issued, until=until)
+        found = await self._desk.shelf.wait(request_id, asker, until=until)
         if found is Unknown.FORGOTTEN:
             detail = "The answer was kept for a while, and is gone."
             raise Refused(Problem(status=410, kind="forgotten", detail=detail))
@@ -212,6 +212,13 @@ def _failure(answer: TypedReply) -> Failure:
         run_id=None if answer.run_id is None else fit_to_show(answer.run_id, LONGEST_KEY),
         detail=None,
     )
+
+
+async def _ask_for_body(request: web.Request) -> None:
+    """Of who waits for that; aiohttp would ask before anybody knows whether the body is wanted."""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # of the answer proper
 
 
 def _pending(request_id: RequestId, wait_s: float) -> Response:
@@ -255,7 +262,7 @@ def _key_of(request: web.Request) -> str | None:
     keys = request.headers.getall("Idempotency-Key", [])
     if not keys:
         return None
-    if len(keys) > 1 or not 0 < len(keys[0]) <= LONGEST_KEY or not (keys[0].isascii() and keys[0].isprintable()):
+    if len(keys) > 1 or not _is_plain(keys[0], LONGEST_KEY):
         detail = f"Expected one Idempotency-Key of 1 to {LONGEST_KEY} printable ASCII characters."
         raise Refused(Problem(status=400, kind="bad-key", detail=detail))
     return keys[0]
@@ -264,14 +271,26 @@ def _key_of(request: web.Request) -> str | None:
 def _content_type_of(request: web.Request) -> str | None:
     """As it was said; `request.content_type` would make one up."""
     content_type = request.headers.get("Content-Type")
-    return content_type if content_type and content_type.isascii() and content_type.isprintable() else None
+    if content_type and not _is_plain(content_type, LONGEST_CONTENT_TYPE):
+        detail = f"Expected a Content-Type of at most {LONGEST_CONTENT_TYPE} printable ASCII characters."
+        raise Refused(Problem(status=400, kind="bad-content-type", detail=detail))
+    return content_type or None
+
+
+def _trace_of(request: web.Request) -> dict[str, str]:
+    """What can't be a trace's is ignored, as W3C wants it."""
+    return {name: text for name in _TRACE if _is_plain(text := request.headers.get(name, ""), LONGEST_TRACE)}
+
+
+def _is_plain(text: str, most: int) -> bool:
+    return 0 < len(text) <= most and text.isascii() and text.isprintable()
 
 
 def _wait_asked(request: web.Request) -> int | None:
-    query = request.query.get("wait")
-    if query is None:
+    queries = request.query.getall("wait", [])
+    if not queries:
         return preferred_s(request.headers.getall("Prefer", []))
-    seconds = asked_s(query)
+    seconds = asked_s(queries[0]) if len(queries) == 1 else None
     if seconds is None:
         raise Refused(Problem(status=400, kind="bad-wait", detail="Expected wait= with a whole number of seconds."))
     return seconds

@@ -9,11 +9,12 @@ from typing import Final, Self
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 from worker.core.door.answer import Problem, Response
 
 FORWARDED: Final = "Flowbridge-Forwarded"  # by which replica; what has it is forwarded no further
-_PASSED_ON: Final = ("Authorization", "Content-Type", "Idempotency-Key", "Prefer", "traceparent", "tracestate")
+_PASSED_ON: Final = ("Authorization", "Content-Type", "Idempotency-Key", "traceparent", "tracestate")
 _PASSED_BACK: Final = (
     "Flowbridge-Attempts",
     "Flowbridge-Outcome",
@@ -25,7 +26,7 @@ _PASSED_BACK: Final = (
     "WWW-Authenticate",
 )
 _CONNECT_S: Final = 3.0
-_ANSWER_S: Final = 10.0  # beyond its wait
+_ANSWER_S: Final = 15.0  # beyond its wait: sending to the queue may take 10 s
 _AGAIN_S: Final = 0.5
 
 
@@ -65,51 +66,45 @@ class Peers:
         home = max(self.spec.replicas, key=lambda name: hashlib.sha256(f"{name}\0{key_id}".encode()).digest())
         return None if home == self.spec.own else home
 
-    async def ask(self, replica: str, request: web.Request, body: bytes) -> Response | None:
-        """None where it can't be reached: the key then is a key of this replica's alone."""
-        try:
-            return await self._exchange(replica, request, body=body, within_s=None)
-        except aiohttp.ClientConnectorError:
-            return None
-        except (aiohttp.ClientError, TimeoutError):
-            detail = "The connection to the replica that has this key was lost; ask again with the same key."
-            return Problem(status=503, kind="replica-lost", detail=detail, retry_after_s=1).response()
+    async def ask(self, replica: str, request: web.Request, body: bytes, *, wait_s: float) -> Response:
+        """Tried again, too: the same key makes no second run there, but at another replica it would."""
+        return await self._tried(replica, request, body=body, wait_s=wait_s)
 
     async def fetch(self, replica: str, request: web.Request, *, wait_s: float) -> Response:
         """Tried again while the wait lasts: the replica may be starting."""
         if self.spec.url is None or FORWARDED in request.headers:
             detail = f"This is a request of replica {replica}, and this one has no way to it."
             return Problem(status=404, kind="other-replica", detail=detail).response()
+        if self.spec.replicas and replica not in self.spec.replicas:
+            return Problem(status=404, kind="unknown", detail="There is no replica that this id can be of.").response()
+        return await self._tried(replica, request, body=None, wait_s=wait_s)
+
+    async def _tried(self, replica: str, request: web.Request, *, body: bytes | None, wait_s: float) -> Response:
         loop = asyncio.get_running_loop()
         until = loop.time() + wait_s
         while True:
             left_s = max(0.0, until - loop.time())
             try:
-                return await self._exchange(replica, request, body=None, within_s=left_s)
+                return await self._exchange(replica, request, body=body, wait_s=left_s)
             except (aiohttp.ClientError, TimeoutError):
                 if loop.time() + _AGAIN_S >= until:
                     break
                 await asyncio.sleep(_AGAIN_S)
-        detail = f"Replica {replica}, which has the answer, can't be reached at the moment."
+        detail = f"Replica {replica}, which answers for this, can't be reached at the moment."
         return Problem(status=503, kind="replica-away", detail=detail, retry_after_s=1).response()
 
-    async def _exchange(
-        self, replica: str, request: web.Request, *, body: bytes | None, within_s: float | None
-    ) -> Response:
-        """`within_s`: what it may wait for; None: as the request says."""
+    async def _exchange(self, replica: str, request: web.Request, *, body: bytes | None, wait_s: float) -> Response:
         if self._session is None or self.spec.url is None:
             raise RuntimeError("peers are asked inside `async with`")
         headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
-        query = request.query if within_s is None else {"wait": str(int(within_s))}
-        total_s = None if within_s is None else within_s + _ANSWER_S
+        place = self.spec.url.replace("{replica}", replica) + request.rel_url.raw_path
         async with self._session.request(
             request.method,
-            self.spec.url.replace("{replica}", replica) + request.path,
-            params=dict(query),
-            headers={**headers, FORWARDED: self.spec.own},
+            URL(place, encoded=True),
+            headers={**headers, "Prefer": f"wait={int(wait_s)}", FORWARDED: self.spec.own},
             data=body,
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=total_s, sock_connect=_CONNECT_S),
+            timeout=aiohttp.ClientTimeout(total=wait_s + _ANSWER_S, sock_connect=_CONNECT_S),
         ) as answer:
             self.forwarded += 1
             return Response(

@@ -148,6 +148,11 @@ def replica_of(settings: Settings) -> str:
     name = settings.door.replica or socket.gethostname().partition(".")[0].lower()
     if not REPLICA.fullmatch(name):
         raise NoReplica(f"The host's name {name!r:.80} can't name a replica. Set door.replica.")
+    if settings.door.replicas and name not in settings.door.replicas:
+        known = ", ".join(settings.door.replicas)
+        raise NoReplica(
+            f"This replica is {name!r:.80}, which is none of door.replicas ({known:.200}). Set door.replica."
+        )
     return name
 
 
@@ -155,6 +160,7 @@ def _desk_spec(settings: Settings, own: str) -> DeskSpec:
     source, door, bus = request_source(settings), settings.door, settings.servicebus
     return DeskSpec(
         replica=own,
+        secret=b"" if door.secret is None else door.secret.get_secret_value().encode(),
         request_queue=source.queue if isinstance(source, QueueSource) else source.topic,
         has_sessions=bus.request_sessions,
         reply_queue=_reply_queue(settings),

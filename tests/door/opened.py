@@ -97,6 +97,7 @@ async def open_door(house: House, **changes: Any) -> AsyncIterator[Door]:
             "port": 0,
             "replica": "door-0",
             "tenants": [TENANT],
+            "secret": "of-all-the-doors-of-these-tests-here",
             "audiences": [AUDIENCE],
             "authority": entra.url,
             "callers": CALLERS,

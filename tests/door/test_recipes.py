@@ -130,6 +130,7 @@ async def opened_door(plain_environment: pytest.MonkeyPatch) -> AsyncIterator[Do
             "port": 0,
             "replica": "door-0",
             "tenants": [TENANT],
+            "secret": "of-all-the-doors-of-these-tests-here",
             "audiences": [AUDIENCE],
             "authority": entra.url,
             "callers": [{"name": "plug-ins", "ids": [OBJECT]}],

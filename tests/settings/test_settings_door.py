@@ -15,6 +15,7 @@ GOOD = {
     "DOOR__HOST": "0.0.0.0",
     "DOOR__TENANTS": f'["{ID}"]',
     "DOOR__AUDIENCES": '["api://door"]',
+    "DOOR__SECRET": "0123456789abcdef0123456789abcdef",
     "DOOR__CALLERS": f'[{{"name": "erp", "ids": ["{{{ID.upper()}}}"], "flows": ["credit-check"]}}]',
 }
 
@@ -37,6 +38,10 @@ def test_a_caller_is_known_by_its_id_however_it_is_written() -> None:
 @pytest.mark.parametrize(
     ("changes", "key", "what"),
     [
+        ({"DOOR__SECRET": ""}, "door.secret", "made up"),
+        ({"DOOR__SECRET": "short"}, "door.secret", "at least 32"),
+        ({"DOOR__AUTHORITY": "http://login.example"}, "door.authority", "not loopback"),
+        ({"DOOR__PEERS": "http://{replica}:1"}, "door.replicas", "names of all"),
         ({"DOOR__TENANTS": "", "DOOR__AUDIENCES": "", "DOOR__CALLERS": ""}, "door.tenants", "whoever reaches the door"),
         ({"DOOR__AUDIENCES": ""}, "door.audiences", "expected at least one"),
         ({"DOOR__CALLERS": ""}, "door.callers", "expected at least one"),
@@ -52,8 +57,8 @@ def test_a_caller_is_known_by_its_id_however_it_is_written() -> None:
             "no flow",
         ),
         ({"DOOR__DEFAULT_WAIT_S": "200"}, "door.default_wait_s", "at most"),
-        ({"DOOR__PEERS": "http://door:8081"}, "door.peers", "{replica}"),
-        ({"DOOR__PEERS": "ftp://{replica}"}, "door.peers", "URL"),
+        ({"DOOR__PEERS": "http://door:8081", "DOOR__REPLICAS": '["a"]'}, "door.peers", "{replica}"),
+        ({"DOOR__PEERS": "ftp://{replica}", "DOOR__REPLICAS": '["a"]'}, "door.peers", "URL"),
         (
             {"DOOR__PEERS": "http://{replica}:1", "DOOR__REPLICA": "a", "DOOR__REPLICAS": '["b"]'},
             "door.replica",

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Final
 
 import orjson
@@ -12,7 +13,7 @@ from aiohttp import HttpVersion11, web
 from worker.core.door.answer import Problem, Response, response_of, unanswered
 from worker.core.door.asker import ANYBODY, Asker, CallerSpec
 from worker.core.door.claims import Unverified
-from worker.core.door.ids import RequestId, key_id
+from worker.core.door.ids import RequestId
 from worker.core.door.memory import Entry, Unknown
 from worker.core.door.wait import asked_s, preferred_s
 from worker.core.outcome import Outcome
@@ -76,14 +77,16 @@ class Counter:
         flow = request.match_info["flow"]
         self._check_flow(flow, caller)
         idempotency_key = _key_of(request)
-        key = None if idempotency_key is None else key_id(asker, flow=flow, idempotency_key=idempotency_key)
+        key: str | None = None
+        if idempotency_key is not None:
+            key = self._desk.key_id(asker, flow=flow, idempotency_key=idempotency_key)
         wait_s = self._wait_s(preferred_s(request.headers.getall("Prefer", [])))
         began = asyncio.get_running_loop().time()
         with self._limits.entered(caller):
             body = await self._body(request)
             if key is not None and (peer := self._peers.home_of(key, request)) is not None:
                 return Reply(response=await self._peers.ask(peer, request, body, wait_s=wait_s))
-            sent = None if key is None else await self._desk.repeated(key, asker)
+            sent = None if key is None else await self._desk.repeated(key)
             if sent is None:
                 self._check_open()
                 question = Question(
@@ -97,7 +100,9 @@ class Counter:
                 sent = await self._desk.send(self._desk.issue(asker), question)
             if isinstance(sent, NotSent):
                 raise Refused(_not_sent(sent), why=sent.why)
-            reply = await self._answer(RequestId.of(sent.request_id), asker, wait_s)
+            reply = await self._answer(RequestId.of(sent.request_id), wait_s)
+            if reply is None:  # it was asked all the same
+                reply = Reply(response=unanswered(sent.request_id))
             self._note(flow, reply, began)
             return reply
 
@@ -118,7 +123,7 @@ class Counter:
         asker, caller = await self._who(request)
         request_id = RequestId.read(request.match_info["id"])
         session = request.match_info.get("session")
-        if request_id is None or not request_id.is_of(asker):
+        if request_id is None or not self._desk.is_of(request_id, asker):
             raise Refused(_unknown(), why="the id is none, or somebody else's")
         if session is not None and session != session_of(request_id.replica):
             raise Refused(_unknown(), why="the id belongs to another session")
@@ -126,7 +131,11 @@ class Counter:
         with self._limits.entered(caller):
             if request_id.replica != self._spec.replica:
                 return Reply(response=await self._peers.fetch(request_id.replica, request, wait_s=wait_s))
-            return await self._answer(request_id, asker, wait_s)
+            reply = await self._answer(request_id, wait_s)
+        if reply is None:
+            detail = "The answer was kept for a while, and is gone."
+            raise Refused(Problem(status=410, kind="forgotten", detail=detail))
+        return reply
 
     async def open_session(self, request: web.Request) -> Reply:
         """`POST /v1/sessions`: where the answer to a message of the asker's own is to go."""
@@ -149,6 +158,9 @@ class Counter:
         if self._tokens is not None:
             given = request.headers.getall("Authorization", [])
             asker = await self._tokens.asker_of(given[0] if len(given) == 1 else None)
+        elif not _is_no_web_page(request):
+            detail = "Without tokens this door answers programs on this machine alone, and no web page."
+            raise Refused(Problem(status=403, kind="not-local", detail=detail), why=f"host {request.host!r:.80}")
         if isinstance(asker, Unverified):
             raise Refused(_unverified(asker), why=asker.why)
         return asker, self._limits.caller(asker)
@@ -186,15 +198,14 @@ class Counter:
     def _wait_s(self, asked_s: int | None) -> float:
         return min(self._spec.default_wait_s if asked_s is None else asked_s, self._spec.max_wait_s)
 
-    async def _answer(self, request_id: RequestId, asker: Asker, wait_s: float) -> Reply:
-        """What came; or, while an answer may still come, where to ask on."""
+    async def _answer(self, request_id: RequestId, wait_s: float) -> Reply | None:
+        """What came; or, while an answer may still come, where to ask on. None: it is forgotten."""
         loop_s, wall_s = asyncio.get_running_loop().time(), time.time()
         lives_until = request_id.issued + self._spec.timeout_s + LATE_S
         until = loop_s + max(0.0, min(wait_s, lives_until - wall_s))
-        found = await self._desk.shelf.wait(request_id, asker, until=until)
+        found = await self._desk.shelf.wait(request_id, until=until)
         if found is Unknown.FORGOTTEN:
-            detail = "The answer was kept for a while, and is gone."
-            raise Refused(Problem(status=410, kind="forgotten", detail=detail))
+            return None
         if isinstance(found, Entry) and found.answer is not None:
             return Reply(response=response_of(found.answer), told=found)
         if time.time() >= lives_until:
@@ -221,12 +232,25 @@ async def _ask_for_body(request: web.Request) -> None:
         request.writer.output_size = 0  # of the answer proper
 
 
+def _is_no_web_page(request: web.Request) -> bool:
+    """Any page that a browser here shows may post to loopback, and by a name of its own read the answer."""
+    host = request.url.host or ""
+    return "Origin" not in request.headers and (host == "localhost" or _is_loopback(host))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _pending(request_id: RequestId, wait_s: float) -> Response:
     place = f"/v1/requests/{request_id}"
     headers = {
         "Location": place,
         "Retry-After": "1",
-        "Preference-Applied": f"wait={wait_s:g}",
+        "Preference-Applied": f"wait={int(wait_s)}",
         "Flowbridge-Request-Id": str(request_id),
     }
     return json_response(202, {"requestId": str(request_id), "answer": place}, headers)

@@ -5,14 +5,14 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
 
 from worker.core.decode import FLOW_FIXED
 from worker.core.delivery import PropertyValue
 from worker.core.door.asker import Asker
-from worker.core.door.ids import NONCE_BYTES, RequestId
+from worker.core.door.ids import NONCE_BYTES, RequestId, key_id
 from worker.core.door.memory import Entry, MemorySpec
 from worker.door.shelf import Shelf
 from worker.requester.listener import Listener
@@ -29,9 +29,13 @@ WRITERS: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeskSpec:
-    """`reply_ttl_s`: how long an answer is kept for a door that starts again. `has_sessions`: the request queue."""
+    """`reply_ttl_s`: how long an answer is kept for a door that starts again. `has_sessions`: the request queue.
+
+    `secret`: all replicas'.
+    """
 
     replica: str
+    secret: bytes = field(repr=False)
     request_queue: str
     has_sessions: bool
     reply_queue: str
@@ -97,11 +101,19 @@ class Desk:
         await self._running.__aexit__(None, None, None)
 
     def issue(self, asker: Asker) -> RequestId:
-        return RequestId.issue(asker, replica=self._spec.replica, issued=int(time.time()), draw=os.urandom(NONCE_BYTES))
+        spec = self._spec
+        now, draw = int(time.time()), os.urandom(NONCE_BYTES)
+        return RequestId.issue(asker, secret=spec.secret, replica=spec.replica, issued=now, draw=draw)
 
-    async def repeated(self, key_id: str, asker: Asker) -> Entry | NotSent | None:
+    def is_of(self, request_id: RequestId, asker: Asker) -> bool:
+        return request_id.is_of(asker, secret=self._spec.secret)
+
+    def key_id(self, asker: Asker, *, flow: str, idempotency_key: str) -> str:
+        return key_id(asker, secret=self._spec.secret, flow=flow, idempotency_key=idempotency_key)
+
+    async def repeated(self, key_id: str) -> Entry | NotSent | None:
         """The sending under the same key that answers for this one, too, or what it failed of; None: there is none."""
-        entry = self.shelf.memory.repeated(key_id, asker, now=time.time())
+        entry = self.shelf.memory.repeated(key_id)
         sending = None if entry is None else self._sending.get(entry.request_id)
         return entry if sending is None else await asyncio.shield(sending)
 

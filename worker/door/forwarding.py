@@ -104,6 +104,7 @@ class Peers:
             headers={**headers, "Prefer": f"wait={int(wait_s)}", FORWARDED: self.spec.own},
             data=body,
             allow_redirects=False,
+            skip_auto_headers=("Content-Type",),  # without one the body decides
             timeout=aiohttp.ClientTimeout(total=wait_s + _ANSWER_S, sock_connect=_CONNECT_S),
         ) as answer:
             self.forwarded += 1

@@ -44,7 +44,7 @@ async def serve(
 ) -> AsyncIterator[int]:
     """The bound port, for as long as the context is open. OSError when it can't be bound."""
     front = _Front(desk, metrics)
-    application = web.Application(client_max_size=max_body_bytes + 1)
+    application = web.Application(client_max_size=max_body_bytes)
     application.add_routes(
         [
             front.post("/v1/flows/{flow}", counter.ask, name="ask"),

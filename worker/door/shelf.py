@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from typing import Final
 
 from worker.core.delivery import Delivery
-from worker.core.door.asker import Asker
 from worker.core.door.ids import RequestId
 from worker.core.door.memory import Entry, Memory, MemorySpec, Unknown
 from worker.core.typed_reply import read_reply
@@ -34,10 +33,6 @@ class Shelf:
         self._lingering: OrderedDict[str, float] = OrderedDict()  # told; until when they stay there
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
 
-    @property
-    def waiting(self) -> int:
-        return sum(len(each) for each in self._waiting.values())
-
     def answer(self, delivery: Delivery) -> bool:
         reply = read_reply(delivery, request_id=delivery.correlation_id or "")
         if RequestId.read(reply.request_id) is None:
@@ -48,8 +43,8 @@ class Shelf:
             return True
         if reply.request_id not in self._kept:
             self.outcomes[reply.outcome.value] += 1
-        self._kept[reply.request_id] = delivery
-        self._let_go(self.memory.trim())
+        self._keep(reply.request_id, delivery)
+        self._let_go(self.memory.trim(waited_for=self._waiting))
         for request_id in {reply.request_id, *self.memory.under(entry.key_id)}:
             self._rouse(request_id)
         return False
@@ -57,10 +52,10 @@ class Shelf:
     def refused(self, detail: str) -> None:
         """Whoever waits goes on waiting: an operator may mend it in time."""
 
-    async def wait(self, request_id: RequestId, asker: Asker, *, until: float) -> Entry | Unknown:
+    async def wait(self, request_id: RequestId, *, until: float) -> Entry | Unknown:
         """What is known once there is an answer, or when `until` on the loop's clock is over."""
         while True:
-            found = self.memory.look_up(request_id, asker, now=time.time())
+            found = self.memory.look_up(request_id, now=time.time())
             is_pending = found is Unknown.NEVER or (isinstance(found, Entry) and found.answer is None)
             if self._is_closed or not is_pending or not await self._is_roused(str(request_id), until):
                 return found
@@ -93,7 +88,7 @@ class Shelf:
 
     def forget(self) -> None:
         now = time.time()
-        self._let_go(self.memory.forget(now))
+        self._let_go([*self.memory.forget(now), *self.memory.trim(waited_for=self._waiting)])
         for request_id in [each for each, until in self._lingering.items() if until < now]:
             self._be_done(request_id)
 
@@ -102,6 +97,13 @@ class Shelf:
         self._is_closed = True
         for request_id in list(self._waiting):
             self._rouse(request_id)
+
+    def _keep(self, request_id: str, delivery: Delivery) -> None:
+        """The latest: of what came twice, or before the session was lost, the other need not stay."""
+        before = self._kept.get(request_id)
+        if before is not None:
+            self._session.done(before)
+        self._kept[request_id] = delivery
 
     def _let_go(self, forgotten: Iterable[Entry]) -> None:
         for entry in forgotten:

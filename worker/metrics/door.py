@@ -1,5 +1,5 @@
-"""What the door tells Prometheus. Labels are routes, statuses, callers' names and outcomes: never a flow that was asked
-for, which any caller may make up.
+"""What the door tells Prometheus. Labels are routes, statuses and outcomes: never a flow that was asked for, which any
+caller may make up.
 """
 
 from collections.abc import Callable, Iterator, Mapping

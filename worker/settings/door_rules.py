@@ -14,7 +14,7 @@ Sound: TypeAlias = Callable[..., bool]
 
 def broken_door(settings: Settings, sound: Sound) -> Iterator[Problem]:
     door = settings.door
-    if sound("door.tenants", "door.host", "door.audiences", "door.callers"):
+    if sound("door.tenants", "door.host", "door.audiences", "door.callers", "door.secret", "door.secret_file"):
         yield from _identity(door)
     if sound("door.callers"):
         yield from _callers(door.callers, {flow.called for flow in settings.flows})
@@ -27,7 +27,7 @@ def broken_door(settings: Settings, sound: Sound) -> Iterator[Problem]:
     if sound("door.peers", "door.replica", "door.replicas"):
         yield from _peers(door)
     if door.authority is not None and sound("door.authority"):
-        yield from _url(door.authority, "door.authority")
+        yield from _url(door.authority, "door.authority", is_plain_allowed=False)
     queue = door.reply_queue
     if queue is not None and sound("door.reply_queue", "servicebus.reply_queues"):
         allowed = {each.lower() for each in settings.servicebus.reply_queues}
@@ -55,6 +55,12 @@ def _identity(door: DoorSettings) -> Iterator[Problem]:
                 what="expected at least one where door.tenants is set, got none",
                 fix="audiences: what tokens are for (api://…); callers: who may ask, by ids or roles",
             )
+    if door.secret is None:
+        yield Problem(
+            key="door.secret",
+            what="ids of requests are kept from being made up by a secret, and there is none",
+            fix="set secret, or a mounted secret_file, the same for all replicas (openssl rand -hex 32)",
+        )
 
 
 def _callers(callers: tuple[CallerSettings, ...], flows: set[str]) -> Iterator[Problem]:
@@ -87,14 +93,27 @@ def _peers(door: DoorSettings) -> Iterator[Problem]:
             fix='write it like "http://{replica}.flowbridge-door:8081"',
         )
     else:
-        yield from _url(door.peers.replace("{replica}", "r"), "door.peers")
+        yield from _url(door.peers.replace("{replica}", "r"), "door.peers", is_plain_allowed=True)
+    if not door.replicas:
+        yield Problem(
+            key="door.replicas",
+            what="with peers the names of all replicas are needed, and there are none",
+            fix="list them: ids in requests may name no others",
+        )
     if door.replicas and door.replica is not None and door.replica not in door.replicas:
         yield Problem(
             key="door.replica", what=f"{door.replica} is none of door.replicas", fix="list every replica there"
         )
 
 
-def _url(text: str, key: str) -> Iterator[Problem]:
+def _url(text: str, key: str, *, is_plain_allowed: bool) -> Iterator[Problem]:
+    """`is_plain_allowed`: http, too, to hosts that aren't loopback."""
     parts = split_url(text)
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         yield Problem(key=key, what=f"expected a URL of http or https, got {text!r:.100}", fix="correct it")
+    elif parts.scheme == "http" and not (is_plain_allowed or is_loopback(parts.hostname)):
+        yield Problem(
+            key=key,
+            what="http:// to a host that is not loopback: who is on the way there could send keys of its own",
+            fix="use https://",
+        )

@@ -20,6 +20,7 @@ ALTERNATIVES = (
     ("namespace", "connection_string", "connection_string_file"),
     ("url", "url_file"),
     ("admin_token", "admin_token_file"),
+    ("secret", "secret_file"),
 )
 
 # Kubernetes gives every pod such variables for every Service of its namespace, so also for one named flowbridge.

@@ -41,14 +41,21 @@ def _check_replica(text: str) -> str:
 
 
 LEAST_ADMIN_TOKEN: Final = 16
+LEAST_DOOR_SECRET: Final = 32
 
 
 def _check_admin_token(secret: SecretStr) -> SecretStr:
-    token = secret.get_secret_value()
-    if len(token) < LEAST_ADMIN_TOKEN or not (token.isascii() and token.isprintable()) or " " in token:
-        raise ValueError(
-            f"expected at least {LEAST_ADMIN_TOKEN} printable ASCII characters without spaces (openssl rand -hex 32)"
-        )
+    return _check_secret(secret, least=LEAST_ADMIN_TOKEN)
+
+
+def _check_door_secret(secret: SecretStr) -> SecretStr:
+    return _check_secret(secret, least=LEAST_DOOR_SECRET)
+
+
+def _check_secret(secret: SecretStr, *, least: int) -> SecretStr:
+    text = secret.get_secret_value()
+    if len(text) < least or not (text.isascii() and text.isprintable()) or " " in text:
+        raise ValueError(f"expected at least {least} printable ASCII characters without spaces (openssl rand -hex 32)")
     return secret
 
 
@@ -196,6 +203,10 @@ class DoorSettings(Section):
     )
     peers: OptionalName = Field(default=None, examples=["http://{replica}.flowbridge-door:8081"])
     reply_queue: OptionalName = Field(default=None, examples=["door-replies"])
+    secret: Annotated[Annotated[SecretStr, AfterValidator(_check_door_secret)] | None, Absent] = Field(
+        default=None, examples=["64 random characters"]
+    )
+    secret_file: OptionalName = Field(default=None, examples=["/run/secrets/door"])
     tenants: tuple[Annotated[str, AfterValidator(_check_id)], ...] = Field(
         default=(), strict=False, examples=[["00000000-0000-0000-0000-000000000000"]]
     )

@@ -101,6 +101,7 @@ def _mounted_secrets(tree: dict[str, Any]) -> list[Problem]:
     places: list[tuple[Any, Path, str]] = [
         (tree.get("servicebus"), ("servicebus",), "connection_string"),
         (tree.get("http"), ("http",), "admin_token"),
+        (tree.get("door"), ("door",), "secret"),
     ]
     if isinstance(flows, list):
         places += [(flow, ("flows", index), "url") for index, flow in enumerate(flows)]

@@ -1,11 +1,13 @@
 """Request ids of the door. Each says where its answer comes, since when it is awaited, and whose it is.
 
-So any replica can tell whose an id is, also after a restart, and none needs a store that is shared. Whoever makes up an
-id can only make up their own: the owner's part is told from the identity that asks.
+So any replica can tell whose an id is, also after a restart, and none needs a store that is shared. What tells whose it
+is, is keyed by a secret of the doors': whoever may send to the queue could make up another's id otherwise, and with it
+the answer that the other gets.
 """
 
 import base64
 import hashlib
+import hmac
 import re
 from dataclasses import dataclass
 from typing import Final, Self
@@ -31,10 +33,10 @@ class RequestId:
     owner: str
 
     @classmethod
-    def issue(cls, asker: Asker, *, replica: str, issued: int, draw: bytes) -> Self:
+    def issue(cls, asker: Asker, *, secret: bytes, replica: str, issued: int, draw: bytes) -> Self:
         """`draw`: so many random bytes that nobody guesses them."""
         nonce = _text(draw[:NONCE_BYTES])
-        return cls(replica=replica, issued=issued, nonce=nonce, owner=_owner(asker, nonce))
+        return cls(replica=replica, issued=issued, nonce=nonce, owner=_owner(asker, nonce, secret))
 
     @classmethod
     def read(cls, text: str) -> Self | None:
@@ -52,22 +54,26 @@ class RequestId:
             raise ValueError(f"expected a request id of a door, got {text!r:.100}")
         return read
 
-    def is_of(self, asker: Asker) -> bool:
-        return self.owner == _owner(asker, self.nonce)
+    def is_of(self, asker: Asker, *, secret: bytes) -> bool:
+        return hmac.compare_digest(self.owner, _owner(asker, self.nonce, secret))
 
     def __str__(self) -> str:
         return f"{self.replica}.{self.issued}.{self.nonce}.{self.owner}"
 
 
-def key_id(asker: Asker, *, flow: str, idempotency_key: str) -> str:
-    """By which a sending is known that repeats another, whoever knows of that."""
-    parts = (asker.key, flow, idempotency_key)
-    digest = hashlib.sha256(b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts))
-    return f"key-{digest.hexdigest()[:40]}"
+def key_id(asker: Asker, *, secret: bytes, flow: str, idempotency_key: str) -> str:
+    """By which a sending is known that repeats another: of the same asker alone."""
+    return f"key-{_digest(secret, 'key', asker.key, flow, idempotency_key).hex()[:40]}"
 
 
-def _owner(asker: Asker, nonce: str) -> str:
-    return _text(hashlib.sha256(f"{asker.key}\0{nonce}".encode()).digest()[:_OWNER_BYTES])
+def _owner(asker: Asker, nonce: str, secret: bytes) -> str:
+    return _text(_digest(secret, "owner", asker.key, nonce)[:_OWNER_BYTES])
+
+
+def _digest(secret: bytes, *parts: str) -> bytes:
+    """Of the parts one by one: no two lists of them are the same text."""
+    told = b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)
+    return hmac.digest(secret, told, hashlib.sha256)
 
 
 def _text(raw: bytes) -> str:

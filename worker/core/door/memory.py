@@ -4,12 +4,11 @@ Times are epoch seconds, because ids say since when they are awaited, and outliv
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from worker.core.door.asker import Asker
 from worker.core.door.ids import RequestId
 from worker.core.outcome import Outcome
 from worker.core.typed_reply import TypedReply
@@ -18,6 +17,7 @@ from worker.core.typed_reply import TypedReply
 _FINAL: Final = frozenset({Outcome.ANSWERED, Outcome.REFUSED, Outcome.REJECTED, Outcome.INDETERMINATE})
 _MOST_FORGOTTEN: Final = 100_000
 _OVERHEAD_BYTES: Final = 2_000  # of an entry beside its body
+_TRIMMED_TO: Final = 0.9  # of the bound: not one by one, as each look costs a walk over all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,18 +84,21 @@ class Memory:
         self._add(entry)
         return entry
 
-    def look_up(self, request_id: RequestId, asker: Asker, *, now: float) -> Entry | Unknown:
+    def look_up(self, request_id: RequestId, *, now: float) -> Entry | Unknown:
         """What answers it. All sendings under one key are answered with what came first and is final."""
         entry = self._entries.get(str(request_id))
         if entry is not None:
-            return self._final(entry.key_id, asker) or entry
+            return self._final(entry.key_id) or entry
         is_over = now > request_id.issued + self._spec.timeout_s + self._spec.remember_s
         return Unknown.FORGOTTEN if is_over or str(request_id) in self._forgotten else Unknown.NEVER
 
-    def repeated(self, key_id: str, asker: Asker, *, now: float) -> Entry | None:
-        """The sending under the same key that is to answer for this one, too: in flight, or with a final outcome."""
-        in_flight = (each for each in self._sendings(key_id, asker) if each.answer is None and now < each.deadline)
-        return self._final(key_id, asker) or next(in_flight, None)
+    def repeated(self, key_id: str) -> Entry | None:
+        """The sending under the same key that is to answer for this one, too: with a final outcome, or with none yet.
+
+        Also once its time is over: the flow may have run, and an answer that comes late is the answer.
+        """
+        unanswered = (each for each in self._sendings(key_id) if each.answer is None)
+        return self._final(key_id) or next(unanswered, None)
 
     def answered(self, answer: TypedReply, *, now: float) -> Entry | None:
         """None for what was forgotten already. `answer.correlation_id` is the key's id where there is one.
@@ -114,10 +117,12 @@ class Memory:
             self._unanswered -= 1
             self.size_bytes += len(answer.body)
             entry.answer, entry.answered_at, entry.place = answer, now, self._answers
+            if not entry.is_final:
+                self._unlink(entry)
         return entry
 
     def under(self, key_id: str | None) -> Sequence[str]:
-        """Ids of the sendings under a key."""
+        """Ids of the sendings under a key, but for those whose outcome another try may change."""
         return () if key_id is None else tuple(self._by_key.get(key_id, ()))
 
     def withdraw(self, request_id: str) -> None:
@@ -125,35 +130,38 @@ class Memory:
         self._remove(request_id)
 
     def forget(self, now: float) -> list[Entry]:
-        """Those whose time is over, and those that are too many."""
+        """Those whose time is over."""
         over = [entry for entry in self._entries.values() if self._is_over(entry, now)]
         for entry in over:
             self._drop(entry)
-        return over + self.trim()
+        return over
 
-    def trim(self) -> list[Entry]:
-        """The oldest that have an answer, forgotten where there are too many bytes."""
+    def trim(self, *, waited_for: Container[str]) -> list[Entry]:
+        """Answers that are forgotten where there are too many bytes: the oldest that were told, then the oldest.
+
+        Never one that somebody waits for.
+        """
+        if self.size_bytes <= self._spec.max_bytes:
+            return []
+        answered = [each for each in self._entries.values() if each.answer and each.request_id not in waited_for]
         trimmed: list[Entry] = []
-        while self.size_bytes > self._spec.max_bytes:
-            oldest = next((each for each in self._entries.values() if each.answer is not None), None)
-            if oldest is None:
+        for entry in sorted(answered, key=lambda each: not each.is_told):
+            if self.size_bytes <= _TRIMMED_TO * self._spec.max_bytes:
                 break
-            self._drop(oldest)
-            trimmed.append(oldest)
+            self._drop(entry)
+            trimmed.append(entry)
         return trimmed
 
     def _is_over(self, entry: Entry, now: float) -> bool:
         since = entry.deadline if entry.answer is None else entry.answered_at
         return now - since > self._spec.remember_s
 
-    def _sendings(self, key_id: str | None, asker: Asker) -> list[Entry]:
-        """Those of the asker alone: who sends to the queue themselves may say somebody else's key."""
-        entries = (self._entries[each] for each in self.under(key_id))
-        return [entry for entry in entries if RequestId.of(entry.request_id).is_of(asker)]
+    def _sendings(self, key_id: str | None) -> list[Entry]:
+        return [self._entries[each] for each in self.under(key_id)]
 
-    def _final(self, key_id: str | None, asker: Asker) -> Entry | None:
+    def _final(self, key_id: str | None) -> Entry | None:
         """The first to be answered: of those in the queue it is so after a restart, too."""
-        final = [entry for entry in self._sendings(key_id, asker) if entry.is_final]
+        final = [entry for entry in self._sendings(key_id) if entry.is_final]
         return min(final, key=lambda entry: entry.place, default=None)
 
     def _add(self, entry: Entry) -> None:
@@ -175,8 +183,11 @@ class Memory:
             return
         self.size_bytes -= entry.size_bytes
         self._unanswered -= entry.answer is None
-        if entry.key_id is not None:
-            sendings = self._by_key[entry.key_id]
-            sendings.remove(request_id)
+        self._unlink(entry)
+
+    def _unlink(self, entry: Entry) -> None:
+        sendings = self._by_key.get(entry.key_id or "", [])
+        if entry.request_id in sendings:
+            sendings.remove(entry.request_id)
             if not sendings:
-                del self._by_key[entry.key_id]
+                del self._by_key[entry.key_id or ""]

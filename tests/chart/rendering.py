@@ -20,6 +20,7 @@ Object: TypeAlias = dict[str, Any]
 LEAST: Final[Values] = yaml.safe_load((CHART / "ci/minimal-values.yaml").read_text())
 DOOR: Final[Values] = {  # the least of a door
     "door": {"enabled": True},
+    "secrets": {"doorSecret": "correct-horse-battery-staple-behind-the-door"},
     "config": {
         "door": {
             "tenants": ["22222222-2222-2222-2222-222222222222"],

@@ -18,33 +18,42 @@ from worker.settings.problems import bare, fields_of
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 SECTIONS = [name for name in fields_of(Settings) if name not in {"flows", "routes"}]
-GIVEN = {  # what ci/ says is in a Secret that the chart doesn't make
+GIVEN = {  # what is in a Secret that the chart doesn't make
     "bus": "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKeyName=worker;SharedAccessKey=c2VjcmV0",
+    "door": "another-correct-horse-battery-staple",
     "account-url": "https://contoso.example/paths/invoke?api-version=1&sig=c2VjcmV0",
 }
 
 
-def toml_of(objects: Objects) -> str:
-    (text,) = (each["data"]["flowbridge.toml"] for each in objects.of("ConfigMap") if "flowbridge.toml" in each["data"])
+def toml_of(objects: Objects, pod: Object | None = None) -> str:
+    (key,) = mounted(pod or objects.worker, "config")
+    (text,) = (each["data"][key] for each in objects.of("ConfigMap") if key in each["data"])
     return str(text)
 
 
+def mounted(pod: Object, volume: str) -> set[str]:
+    """The keys that the pod has as files."""
+    found = (each for each in pod["spec"]["volumes"] if each["name"] == volume)
+    return {item["key"] for each in found for item in (each.get("secret") or each["configMap"])["items"]}
+
+
 def settings_of(objects: Objects, folder: Path, pod: Object | None = None) -> Settings:
-    """As in the pod (the worker's, unless another is given): with all that is mounted, under another root."""
+    """As in the pod (the worker's, unless another is given): with what is mounted there, under another root."""
+    pod = pod or objects.worker
     for source in ("secrets", "files"):
         (folder / source).mkdir(exist_ok=True)
     secrets = {
         key: base64.b64decode(text).decode() for each in objects.of("Secret") for key, text in each["data"].items()
     }
-    for key, text in {**GIVEN, **secrets}.items():
-        (folder / "secrets" / key).write_text(text)
+    for key in mounted(pod, "secrets"):
+        (folder / "secrets" / key).write_text({**GIVEN, **secrets}[key])
     for each in objects.of("ConfigMap"):
         if each["metadata"]["name"].endswith("-files"):
             for key, text in each["data"].items():
                 (folder / "files" / key).write_text(text)
     path = folder / "flowbridge.toml"
-    path.write_text(toml_of(objects).replace("/etc/flowbridge", str(folder)))
-    container = container_of(pod or objects.worker)
+    path.write_text(toml_of(objects, pod).replace("/etc/flowbridge", str(folder)))
+    container = container_of(pod)
     environment = {each["name"]: each["value"] for each in container["env"] if "value" in each}
     return load(path, environment)
 
@@ -80,19 +89,53 @@ def test_the_door_takes_them_too_and_each_pod_knows_the_others(tmp_path: Path) -
     assert settings.identity.client_id != settings_of(objects, tmp_path).identity.client_id
 
 
+def door_of(objects: Objects, folder: Path) -> DoorSettings:
+    return settings_of(objects, folder, *objects.doors).door
+
+
+def test_the_doors_secret_is_the_charts_or_yours_or_a_file_of_yours(tmp_path: Path) -> None:
+    def secret(values: dict[str, Any], name: str) -> str | None:
+        (folder := tmp_path / name).mkdir()
+        found = door_of(of_values(over(DOOR, values)), folder).secret
+        return None if found is None else found.get_secret_value()
+
+    assert secret({}, "made") == DOOR["secrets"]["doorSecret"]
+    yours = {"existingSecret": "mine", "connectionStringKey": "bus", "connectionString": "", "doorSecret": ""}
+    assert secret({"secrets": {**yours, "doorSecretKey": "door"}}, "given") == GIVEN["door"]
+    (file := tmp_path / "door").write_text(GIVEN["door"])
+    itself = {"secrets": {"doorSecret": ""}, "config": {"door": {"secret_file": str(file)}}}
+    assert secret(itself, "mounted otherwise") == GIVEN["door"]
+
+
+def test_the_doors_alone_have_its_secret_and_know_of_it() -> None:
+    bus = {"servicebus": {"namespace": "contoso.servicebus.windows.net"}}
+    objects = of_values(over(DOOR, {"secrets": {"connectionString": ""}, "config": bus}))
+    assert objects.one("Secret")["data"].keys() == {"door-secret"}
+    for pod in objects.doors:
+        assert mounted(pod, "secrets") == {"door-secret"}
+    for pod in (objects.worker, objects.one("Pod")):
+        (container,) = pod["spec"]["containers"]
+        assert "secrets" not in {each["name"] for each in (*pod["spec"]["volumes"], *container["volumeMounts"])}
+        assert "door" not in tomllib.loads(toml_of(objects, pod))
+
+
 def test_without_a_door_nothing_is_said_of_one() -> None:
-    assert "door" not in tomllib.loads(toml_of(of_values({})))
+    objects = of_values({"secrets": DOOR["secrets"]})
+    assert "door" not in tomllib.loads(toml_of(objects))
+    assert "door-secret" not in objects.one("Secret")["data"]
+    assert [key for each in objects.of("ConfigMap") for key in each["data"]] == ["flowbridge.toml"]
 
 
 def test_the_doors_defaults_are_whole(tmp_path: Path) -> None:
-    door = settings_of(of_values(DOOR), tmp_path).door
-    plain = DoorSettings().model_dump(exclude={"host", "replicas", "peers", *DOOR["config"]["door"]})
+    door = door_of(of_values(DOOR), tmp_path)
+    filled_in = {"host", "replicas", "peers", "secret", "secret_file"}
+    plain = DoorSettings().model_dump(exclude={*filled_in, *DOOR["config"]["door"]})
     assert {key: getattr(door, key) for key in plain} == plain
 
 
 def test_another_port_is_the_peers_too(tmp_path: Path) -> None:
     values = over(over(DOOR, {"config": {"door": {"port": 9443}}}), {"clusterDomain": "k8s.example"})
-    peers = settings_of(of_values(values), tmp_path).door.peers
+    peers = door_of(of_values(values), tmp_path).peers
     assert peers == "http://{replica}.bridge-flowbridge-door-peers.flows.svc.k8s.example:9443"
 
 

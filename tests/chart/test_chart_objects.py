@@ -172,6 +172,9 @@ def test_a_setting_of_the_door_rolls_the_doors_alone() -> None:
     assert same == worker
     assert other != door
     assert checksums({"door": {"replicaCount": 7}})[1] != door  # each knows all
+    same, other = checksums({"secrets": {"doorSecret": "x" * 32}})
+    assert same == worker
+    assert other != door
     assert checksums({"config": {"worker": {"concurrency": 7}}})[1] != door
 
 

@@ -66,6 +66,7 @@ def test_the_notes_say_where_the_door_is_and_what_it_may_do() -> None:
     assert "at https://flows.contoso.example/v1/flows/FLOW" in shared
     assert "http://bridge-flowbridge-door.flows:80/v1/flows/FLOW" in shared
     assert "rollout status statefulset/bridge-flowbridge-door" in shared
+    assert "Keep door-secret in the Secret bridge-flowbridge as it is" in shared
     assert "The worker's identity, which it shares, needs" in shared
     assert "Data Sender on flow-requests and Data Receiver on flow-replies" in shared
     own = notes_of(over(DOOR, over(values, {"door": {"serviceAccount": account}})))

@@ -77,9 +77,15 @@ CONTRADICTIONS: list[tuple[str, Values]] = [
     ('config.routes[0].flow: there is no flow named "other"', {"config": {"routes": [{"flow": "other"}]}}),
     ("secrets.existingSecret and values in secrets", {"secrets": {"existingSecret": "mine"}}),
     (
-        "secrets.adminTokenKey and secrets.flowUrlKeys name keys of a Secret of yours",
+        "secrets.adminTokenKey, secrets.doorSecretKey and secrets.flowUrlKeys name keys of a Secret of yours",
         {"secrets": {"adminTokenKey": "k"}},
     ),
+    ("name keys of a Secret of yours", {"secrets": {"doorSecretKey": "k"}}),
+    (
+        "secrets.existingSecret and values in secrets",
+        {"secrets": {"existingSecret": "mine", "connectionString": "", **DOOR["secrets"]}},
+    ),
+    ("secrets.doorSecret must be at least 32 printable ASCII characters", {"secrets": {"doorSecret": "x" * 31}}),
     (
         "config.worker.drain_s (150) must be less than config.worker.grace_s (150)",
         {"config": {"worker": {"drain_s": 150}}},
@@ -122,6 +128,13 @@ CONTRADICTIONS: list[tuple[str, Values]] = [
     ("config.door.replica is the chart's own", door(replica="door-0")),
     ("config.door.replicas is the chart's own", door(replicas=["door-0"])),
     ("config.door.peers is the chart's own", door(peers="http://{replica}:8081")),
+    ("the door has no secret", over(DOOR, {"secrets": {"doorSecret": ""}})),
+    (
+        "the door has no secret",
+        over(DOOR, {"secrets": {"existingSecret": "mine", "connectionString": "", "doorSecret": ""}}),
+    ),
+    ("config.door.secret would end up in a ConfigMap", door(secret="x" * 32)),
+    ("config.door.secret_file is the chart's own", door(secret_file="/x")),
     ("config.door.port and config.http.port are both 8080", door(port=8080)),
     ("config.door.default_wait_s (111) is above config.door.max_wait_s (110)", door(default_wait_s=111)),
     ("the door is answered on one of them", over(DOOR, bus(reply_queues=[]))),

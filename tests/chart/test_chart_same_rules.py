@@ -61,11 +61,21 @@ BROKEN: Final[list[Values]] = [
 
 @pytest.mark.parametrize("config", BROKEN, ids=[str(config)[:70] for config in BROKEN])
 def test_what_the_worker_refuses_is_not_rendered(config: Values) -> None:
+    secrets = {"servicebus": {"connection_string": SECRET}, "door": {"secret": DOOR["secrets"]["doorSecret"]}}
     with pytest.raises(SettingsInvalid):
-        load_document(over(over(LEAST["config"], {"servicebus": {"connection_string": SECRET}}), config))
+        load_document(over(over(LEAST["config"], secrets), config))
     with pytest.raises(Refused) as refused:
-        of_values({"config": config, "door": {"enabled": "door" in config}})
+        of_values({"config": config, "door": {"enabled": "door" in config}, "secrets": DOOR["secrets"]})
     assert "TOPSECRET" not in str(refused.value)
+
+
+@pytest.mark.parametrize("secret", ["", "x" * 31, f"{'x' * 32} x", f"{'x' * 32}ü"])
+def test_a_door_without_a_good_secret_is_refused_by_both(secret: str) -> None:
+    given = {"servicebus": {"connection_string": SECRET}, "door": {"secret": secret}}
+    with pytest.raises(SettingsInvalid):
+        load_document(over(over(LEAST["config"], given), door()))
+    with pytest.raises(Refused):
+        of_values(over(DOOR, {"secrets": {"doorSecret": secret}}))
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:7000/x", "http://LOCALHOST/x", "http://[::1]:7000/x"])
@@ -82,3 +92,13 @@ def test_a_secret_that_is_refused_is_not_quoted() -> None:
     assert "secrets.adminToken must be at least 16 printable ASCII characters" in told
     assert "secrets.connectionString must be the namespace's own" in told
     assert "TOPSECRET" not in told
+
+
+@pytest.mark.parametrize(
+    "values", [{"secrets": {"doorSecret": "TOPSECRET"}}, {"config": {"door": {"secret": "TOPSECRET"}}}]
+)
+def test_a_secret_of_the_door_that_is_refused_is_not_quoted(values: Values) -> None:
+    with pytest.raises(Refused) as refused:
+        of_values(over(DOOR, values))
+    assert "secrets.doorSecret" in str(refused.value)
+    assert "TOPSECRET" not in str(refused.value)

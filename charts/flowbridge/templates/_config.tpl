@@ -22,6 +22,9 @@ pod's mounts.
 {{- $_ := set $config.worker "replicas" (max 1 (int .Values.replicaCount)) -}}
 {{- end -}}
 {{- end -}}
+{{- with $keys.doorSecret -}}
+{{- $_ := set $config.door "secret_file" (printf "%s/%s" $secrets .) -}}
+{{- end -}}
 {{- if .Values.door.enabled -}}
 {{- $_ := set $config.door "replicas" (include "flowbridge.doorReplicas" . | fromJsonArray) -}}
 {{- $_ := set $config.door "peers" (printf "http://{replica}.%s.%s.svc.%s:%d" (include "flowbridge.doorPeersName" .) .Release.Namespace .Values.clusterDomain (int $config.door.port)) -}}
@@ -65,7 +68,7 @@ pod's mounts.
 {{ end -}}
 {{- end -}}
 
-{{/* Apart, because what concerns the door alone is no reason to replace workers. */}}
+{{/* Apart, because what concerns the door alone is no reason to replace workers, which can't read its secret either. */}}
 {{- define "flowbridge.toml.door" -}}
 {{- if .Values.door.enabled -}}
 {{- $door := (include "flowbridge.config" . | fromJson).door -}}

@@ -59,7 +59,10 @@ readinessProbe:
   {{- toYaml .Values.probes.ready | nindent 2 }}
 {{- end -}}
 
+{{/* Takes root, and maybe isDoor. */}}
 {{- define "flowbridge.podSpec" -}}
+{{- $isDoor := .isDoor -}}
+{{- with .root -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
 securityContext:
@@ -86,7 +89,7 @@ tolerations:
 {{- end }}
 {{- with .Values.affinity }}
 affinity:
-  {{- tpl (toYaml .) $ | nindent 2 }}
+  {{- tpl (toYaml .) $.root | nindent 2 }}
 {{- end }}
 {{- with .Values.hostAliases }}
 hostAliases:
@@ -101,28 +104,27 @@ dnsConfig:
 {{- end }}
 {{- with .Values.initContainers }}
 initContainers:
-  {{- tpl (toYaml .) $ | nindent 2 }}
+  {{- tpl (toYaml .) $.root | nindent 2 }}
 {{- end }}
 volumes:
   - name: config
     configMap:
       name: {{ include "flowbridge.fullname" . }}
       items:
-        - key: flowbridge.toml
+        - key: {{ ternary "door.toml" "flowbridge.toml" (not (empty $isDoor)) }}
           path: flowbridge.toml
   {{- if .Values.configFiles }}
   - name: files
     configMap:
       name: {{ include "flowbridge.fullname" . }}-files
   {{- end }}
-  {{- $keys := include "flowbridge.secretKeys" . | fromJson }}
-  {{- with include "flowbridge.secretName" . }}
+  {{- with include "flowbridge.mountedKeys" $ | fromJsonArray }}
   - name: secrets
     secret:
-      secretName: {{ . }}
+      secretName: {{ include "flowbridge.secretName" $.root }}
       defaultMode: 0440
       items:
-        {{- range without (concat (list $keys.connectionString $keys.adminToken) (values $keys.flowUrls)) "" | uniq | sortAlpha }}
+        {{- range . }}
         - key: {{ . | quote }}
           path: {{ . | quote }}
         {{- end }}
@@ -131,11 +133,12 @@ volumes:
     emptyDir:
       sizeLimit: {{ .Values.tmpSize }}
   {{- with .Values.extraVolumes }}
-  {{- tpl (toYaml .) $ | nindent 2 }}
+  {{- tpl (toYaml .) $.root | nindent 2 }}
   {{- end }}
+{{- end }}
 {{- end -}}
 
-{{/* Takes root, resources, and maybe env. */}}
+{{/* Takes root, resources, and maybe env and isDoor. */}}
 {{- define "flowbridge.container" -}}
 {{- $more := .env -}}
 {{- $resources := .resources -}}
@@ -175,7 +178,7 @@ volumeMounts:
     mountPath: /etc/flowbridge/files
     readOnly: true
   {{- end }}
-  {{- if include "flowbridge.secretName" . }}
+  {{- if include "flowbridge.mountedKeys" $ | fromJsonArray }}
   - name: secrets
     mountPath: /etc/flowbridge/secrets
     readOnly: true

@@ -169,15 +169,18 @@
 {{- define "flowbridge.problems.secrets" -}}
 {{- $found := list -}}
 {{- $secrets := .Values.secrets -}}
-{{- $isInline := or $secrets.connectionString $secrets.adminToken $secrets.flowUrls -}}
+{{- $isInline := or $secrets.connectionString $secrets.adminToken $secrets.doorSecret $secrets.flowUrls -}}
 {{- if and $secrets.existingSecret $isInline -}}
-{{- $found = append $found "secrets.existingSecret and values in secrets (connectionString, adminToken, flowUrls) exclude each other: keep your Secret and name its keys, or let the chart make one" -}}
+{{- $found = append $found "secrets.existingSecret and values in secrets (connectionString, adminToken, doorSecret, flowUrls) exclude each other: keep your Secret and name its keys, or let the chart make one" -}}
 {{- end -}}
 {{- if and $secrets.adminToken (not (regexMatch "^[!-~]{16,}$" $secrets.adminToken)) -}}
 {{- $found = append $found "secrets.adminToken must be at least 16 printable ASCII characters without spaces: make one with openssl rand -hex 32" -}}
 {{- end -}}
-{{- if and (not $secrets.existingSecret) (or $secrets.adminTokenKey $secrets.flowUrlKeys) -}}
-{{- $found = append $found "secrets.adminTokenKey and secrets.flowUrlKeys name keys of a Secret of yours: set secrets.existingSecret" -}}
+{{- if and $secrets.doorSecret (not (regexMatch "^[!-~]{32,}$" $secrets.doorSecret)) -}}
+{{- $found = append $found "secrets.doorSecret must be at least 32 printable ASCII characters without spaces: make one with openssl rand -hex 32" -}}
+{{- end -}}
+{{- if and (not $secrets.existingSecret) (or $secrets.adminTokenKey $secrets.doorSecretKey $secrets.flowUrlKeys) -}}
+{{- $found = append $found "secrets.adminTokenKey, secrets.doorSecretKey and secrets.flowUrlKeys name keys of a Secret of yours: set secrets.existingSecret" -}}
 {{- end -}}
 {{- toJson $found -}}
 {{- end -}}
@@ -282,6 +285,15 @@
 {{- if hasKey $door $key -}}
 {{- $found = append $found (printf "config.door.%s is the chart's own, by the names of the pods: remove it" $key) -}}
 {{- end -}}
+{{- end -}}
+{{- $isSecret := ne (include "flowbridge.secretKeys" . | fromJson).doorSecret "" -}}
+{{- if get $door "secret" -}}
+{{- $found = append $found "config.door.secret would end up in a ConfigMap: put it into secrets.doorSecret, or name a key of your Secret in secrets.doorSecretKey" -}}
+{{- else if not (or $isSecret (get $door "secret_file")) -}}
+{{- $found = append $found "the door has no secret, by which requests' ids say whose they are: set secrets.doorSecret (openssl rand -hex 32), or name a key of your Secret in secrets.doorSecretKey" -}}
+{{- end -}}
+{{- if and $isSecret (get $door "secret_file") -}}
+{{- $found = append $found "config.door.secret_file is the chart's own where secrets holds the door's secret: remove one of them" -}}
 {{- end -}}
 {{- if eq (int $door.port) (int .Values.config.http.port) -}}
 {{- $found = append $found (printf "config.door.port and config.http.port are both %d: give each its own" (int $door.port)) -}}

@@ -37,7 +37,11 @@ async def broker() -> AsyncIterator[EmbeddedBroker]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The SDK leaves the socket of a connection that its peer cut to the garbage collector, which says so."""
+    """The SDK leaves the socket of a connection that its peer cut to the garbage collector, which says so.
+
+    What takes so long that it has a time-out of its own goes first: nobody waits for it alone at the end.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
     for item in items:
         if "broker" in getattr(item, "fixturenames", ()) or item.path.parent.name in WHOLE_HOUSES:
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"))

@@ -165,7 +165,7 @@ def test_a_mounted_file_that_holds_nothing_usable_is_a_problem(
         ("FLOWS__FIRST__URL", "flows is a list: its items are numbered from 0"),
         ("ROUTES__0__MATCH__NOT__TABEL", "did you mean FLOWBRIDGE_ROUTES__0__MATCH__NOT__TABLE?"),
         ("HTTP__PORT__X", "http.port has no keys of its own"),
-        ("XYZZY", "known here: FLOWBRIDGE_DATAVERSE, FLOWBRIDGE_FLOWS"),
+        ("XYZZY", "known here: FLOWBRIDGE_DATAVERSE, FLOWBRIDGE_DOOR, FLOWBRIDGE_FLOWS"),
     ],
 )
 def test_a_misspelt_variable_is_a_problem_with_a_suggestion(file: Path, name: str, fix: str) -> None:

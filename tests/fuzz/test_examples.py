@@ -24,7 +24,7 @@ def mutants(name: str) -> st.SearchStrategy[bytes]:
 @pytest.mark.parametrize("name", TARGETS)
 def test_whatever_comes_is_taken_or_refused_in_words(name: str) -> None:
     @given(TARGETS[name].made | mutants(name))
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
     def holds(data: bytes) -> None:
         TARGETS[name].check(data)
 

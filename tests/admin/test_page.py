@@ -257,7 +257,9 @@ async def test_a_circuit_is_isolated_with_the_token_after_a_question_and_reset_w
         assert await tab.evaluate("document.activeElement.id") == "token"
         await tab.press("Escape")
         assert stage.steered == []
-        await tab.press("Enter")  # the button has the focus again
+        await tab.until("document.activeElement.ariaLabel === 'Isolate flow credit-check'")  # the focus is back
+        await tab.press("Enter")
+        await tab.until("document.activeElement.id === 'token'")
         await tab.type(TOKEN)
         await tab.press("Enter")
         await tab.until(f"{HEADLINE}.includes('credit-check is isolated')")
@@ -271,6 +273,7 @@ async def test_a_circuit_is_isolated_with_the_token_after_a_question_and_reset_w
 async def test_a_wrong_token_is_said_to_be_and_asked_for_again(browser: Browser, stage: Stage) -> None:
     async with shown(browser, stage, all_fine(steerable=True), expects_complaints=True) as tab:
         await tab.click("[aria-label='Isolate flow credit-check']")
+        await tab.until("document.activeElement.id === 'token'")
         await tab.type("wrong")
         await tab.press("Enter")
         await tab.until("look.text('#refused') === 'That is not the admin token.'")

@@ -5,10 +5,8 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
-from importlib.metadata import version
-from typing import Final
 
 import structlog
 
@@ -22,19 +20,19 @@ from worker.core.loop_lag import LoopLag
 from worker.core.readiness import DRAINING, Readiness
 from worker.door import server
 from worker.door.counter import Counter, CounterSpec
-from worker.door.desk import Desk, DeskSpec, session_of
+from worker.door.desk import Desk, DeskSpec
 from worker.door.forwarding import Peers, PeersSpec
 from worker.door.limits import Limits
 from worker.door.tokens import TokenSpec
 from worker.door.verifying import verifying
 from worker.metrics.door import DoorCollector, DoorFacts, DoorMetrics
 from worker.metrics.exposition import exposition, registry_of_process
+from worker.release import release
 from worker.running import with_recent
 from worker.servicebus.connect import Bus, QueueSource
 from worker.settings import Settings
 from worker.stop import stopped_by_signals
-
-LOOP_EVERY_S: Final = 0.25
+from worker.upkeep import watch_loop
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -116,7 +114,7 @@ async def opened(settings: Settings) -> AsyncIterator[OpenDoor]:
         metrics = DoorMetrics(registry)
         registry.register(DoorCollector(lambda: _facts(door, spec.max_waiting)))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        watching = tasks.create_task(_watch_loop(door.lag))
+        watching = tasks.create_task(watch_loop(door.lag))
         stack.callback(watching.cancel)
         surface = admin.Surface(
             read_readiness=lambda: door.readiness,
@@ -137,10 +135,7 @@ async def opened(settings: Settings) -> AsyncIterator[OpenDoor]:
                 read_readiness=lambda: door.readiness,
             )
         )
-        yield OpenDoor(**{name: getattr(door, name) for name in _PARTS}, port=port, http_port=http_port)
-
-
-_PARTS: Final = ("desk", "counter", "limits", "peers", "lag", "began_at")
+        yield replace(door, port=port, http_port=http_port)
 
 
 def replica_of(settings: Settings) -> str:
@@ -174,7 +169,6 @@ def _counter_spec(settings: Settings, own: str) -> CounterSpec:
     return CounterSpec(
         replica=own,
         reply_queue=_reply_queue(settings),
-        session_id=session_of(own),
         flows=flows or None,
         timeout_s=door.timeout_s,
         remember_s=door.remember_s,
@@ -201,16 +195,6 @@ def _anybody(concurrency: int) -> CallerSpec:
     )
 
 
-async def _watch_loop(lag: LoopLag) -> None:
-    loop = asyncio.get_running_loop()
-    while True:
-        due = loop.time() + LOOP_EVERY_S
-        await asyncio.sleep(LOOP_EVERY_S)
-        now = loop.time()
-        if lag.note(now - due, now):
-            _log.warning("loop_held_up", seconds=round(now - due, 3))
-
-
 def _facts(door: OpenDoor, most: int) -> DoorFacts:
     shelf, listener = door.desk.shelf, door.desk.listener
     return DoorFacts(
@@ -235,7 +219,7 @@ def _status(door: OpenDoor, settings: Settings) -> dict[str, object]:
     flows = list(settings.flow_specs()) or list(door.counter.recent.told())
     status = {
         "kind": "door",
-        "version": version("flowbridge"),
+        "version": release(),
         "at": time.time(),
         "uptime_s": time.time() - door.began_at,
         "ready": ready.is_ready,

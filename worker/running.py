@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from typing import Any
 
 from worker.bridge.places import Places
@@ -16,6 +15,7 @@ from worker.metrics.exposition import Registry
 from worker.metrics.facts import WorkerFacts
 from worker.metrics.requests import NO_FLOW
 from worker.observing import Observing
+from worker.release import release
 from worker.servicebus.replies import ReplyOutbox
 from worker.upkeep import Upkeep
 
@@ -50,7 +50,7 @@ class Worker:
         upkeep, ready = self.upkeep, self.readiness
         fleet, held = upkeep.fleet, self.places.held
         return {
-            "version": version("flowbridge"),
+            "version": release(),
             "at": time.time(),
             "uptime_s": time.time() - self.began_at,
             "ready": ready.is_ready,

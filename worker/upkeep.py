@@ -46,22 +46,13 @@ class Upkeep:
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._watch_loop())
+            tasks.create_task(watch_loop(self.lag))
             tasks.create_task(self._clean_up_after_outages())
             tasks.create_task(self._follow_tokens())
             if self.fleet.name is not None:
                 tasks.create_task(self._follow_fleet())
             for flow, read in self.mounted.items():
                 tasks.create_task(self._follow_url(flow, read))
-
-    async def _watch_loop(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            due = loop.time() + LOOP_EVERY_S
-            await asyncio.sleep(LOOP_EVERY_S)
-            now = loop.time()
-            if self.lag.note(now - due, now):
-                _log.warning("loop_held_up", seconds=round(now - due, 3))
 
     async def _clean_up_after_outages(self) -> None:
         """Each lost link leaves cycles of the SDK's, which Python would let grow to twice the worker's size."""
@@ -113,3 +104,14 @@ class Upkeep:
             elif problem is None and self.client.move(flow, url):
                 _log.info("flow_url_reloaded", flow=flow)
             said = problem
+
+
+async def watch_loop(lag: LoopLag) -> None:
+    """Until cancelled."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LOOP_EVERY_S
+        await asyncio.sleep(LOOP_EVERY_S)
+        now = loop.time()
+        if lag.note(now - due, now):
+            _log.warning("loop_held_up", seconds=round(now - due, 3))

@@ -51,4 +51,8 @@ async def _read_log(process: asyncio.subprocess.Process, log: Recorded[dict[str,
     assert process.stderr is not None
     async for line in process.stderr:
         if log is not None:
-            log.add(json.loads(line))
+            try:
+                log.add(json.loads(line))
+            except ValueError as broken:
+                broken.add_note(f"in the log: {line!r}")
+                raise

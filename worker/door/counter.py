@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Final
 
 import orjson
@@ -16,6 +15,7 @@ from worker.core.door.claims import Unverified
 from worker.core.door.ids import RequestId
 from worker.core.door.memory import Entry, Unknown
 from worker.core.door.wait import asked_s, preferred_s
+from worker.core.loopback import is_loopback
 from worker.core.outcome import Outcome
 from worker.core.recent import Failure, Recent
 from worker.core.redaction import fit_to_show
@@ -46,11 +46,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CounterSpec:
-    """`flows`: the names that there are, where they are known. `session_id` and `reply_queue`: as the desk has them."""
+    """`flows`: the names that there are, where they are known."""
 
     replica: str
     reply_queue: str
-    session_id: str
     flows: frozenset[str] | None
     timeout_s: float
     remember_s: float
@@ -143,10 +142,11 @@ class Counter:
         with self._limits.entered(caller):
             self._check_open()
             request_id = self._desk.issue(asker)
-        place = f"/v1/sessions/{self._spec.session_id}/replies/{request_id}"
+        session = session_of(self._spec.replica)
+        place = f"/v1/sessions/{session}/replies/{request_id}"
         document = {
             "replyTo": self._spec.reply_queue,
-            "replyToSessionId": self._spec.session_id,
+            "replyToSessionId": session,
             "messageId": str(request_id),
             "reply": place,
             "expiresAt": int(request_id.issued + self._spec.timeout_s + self._spec.remember_s),
@@ -235,14 +235,7 @@ async def _ask_for_body(request: web.Request) -> None:
 def _is_no_web_page(request: web.Request) -> bool:
     """Any page that a browser here shows may post to loopback, and by a name of its own read the answer."""
     host = request.url.host or ""
-    return "Origin" not in request.headers and (host == "localhost" or _is_loopback(host))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return "Origin" not in request.headers and is_loopback(host)
 
 
 def _pending(request_id: RequestId, wait_s: float) -> Response:

@@ -1,9 +1,9 @@
 """The door's own description (OpenAPI 3.1), served at `/openapi.json`. It names no flow: anybody may read it."""
 
-from importlib.metadata import version
 from typing import Any, Final
 
 from worker.core.reply import PROBLEM_JSON
+from worker.release import release
 
 _REQUEST_ID: Final = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.[0-9]{1,12}\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{22}$"
 _KEY_FORM: Final = "^[!-~]([ -~]{0,126}[!-~])?$"  # a header's value neither begins nor ends with a space
@@ -45,7 +45,7 @@ def document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "flowbridge door",
-            "version": version("flowbridge"),
+            "version": release(),
             "description": "Answers of Power Automate flows over HTTPS, through a queue.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },

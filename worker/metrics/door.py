@@ -4,12 +4,13 @@ caller may make up.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
+
+from worker.release import release
 
 _WAITS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
@@ -62,7 +63,7 @@ class DoorCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         facts = self._read()
         build = GaugeMetricFamily("flowbridge_build_info", "Always 1.", labels=["version"])
-        build.add_metric([version("flowbridge")], 1)
+        build.add_metric([release()], 1)
         yield build
         yield _gauge("ready", "1 while /readyz says ready.", facts.is_ready)
         yield _gauge("draining", "1 once the door was told to stop.", facts.is_draining)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -12,6 +11,7 @@ from worker.bridge.pump import PumpFacts
 from worker.core.breaker import Circuit
 from worker.flow.gate import GateFacts
 from worker.flow.token import TokenState
+from worker.release import release
 from worker.servicebus.outbox import OutboxFacts
 
 
@@ -37,7 +37,7 @@ class FactsCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         facts = self._read()
-        yield _gauge("build_info", "Always 1.", ["version"], [((version("flowbridge"),), 1)])
+        yield _gauge("build_info", "Always 1.", ["version"], [((release(),), 1)])
         yield from _of_pump(facts)
         yield from _of_flows(facts.flows)
         yield from _of_tokens(facts.tokens)

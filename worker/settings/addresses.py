@@ -4,19 +4,11 @@ import re
 from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
+from worker.core.loopback import is_loopback
 from worker.flow.locations import parse_url
 
 _HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*", re.IGNORECASE)
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
-
-
-def is_loopback(host: str | None) -> bool:
-    if host is None:
-        return False
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def split_url(url: str) -> SplitResult | None:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from worker.core.door.asker import ALL_FLOWS
-from worker.settings.addresses import is_loopback, split_url
+from worker.core.loopback import is_loopback
+from worker.settings.addresses import split_url
 from worker.settings.model import CallerSettings, DoorSettings, Settings
 from worker.settings.problems import Problem, did_you_mean
 

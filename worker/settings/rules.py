@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from worker.core.dataverse.facts import EventFacts
+from worker.core.loopback import is_loopback
 from worker.core.match import Match
-from worker.settings.addresses import has_signature, is_loopback, split_url
+from worker.settings.addresses import has_signature, split_url
 from worker.settings.content_rules import broken_content, broken_query
 from worker.settings.door_rules import broken_door
 from worker.settings.model import FlowSettings, MatchSettings, ServiceBusSettings, Settings, WorkerSettings

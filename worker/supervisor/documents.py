@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from itertools import chain
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from worker.core.breaker import Circuit
 from worker.core.readiness import Readiness, readiness_of_all
 from worker.core.recent import Told
 from worker.metrics import exposition
+from worker.release import release
 from worker.running import with_recent
 
 SILENT_S: Final = 5.0  # ten times what a child takes between two words
@@ -50,7 +50,7 @@ def status_of(
     ready = readiness_of(processes, is_draining=is_draining)
     told = [each.status for each in processes if each.status is not None]
     status = {
-        "version": version("flowbridge"),
+        "version": release(),
         "at": time.time(),
         "uptime_s": time.time() - began_at,
         "ready": ready.is_ready,
